@@ -1,0 +1,57 @@
+"""What can be wrong with a document, and where.
+
+    DocumentError       carries every Problem found in a document, at least one of them an error
+
+A `Problem` is a value, not an exception: readers collect all of them before anybody raises.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """Whether a document with this problem can be used."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a document. Lines and columns count from 1, columns in characters; 0 means unknown."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding. `path` names the value, like `hosts[1].macs[0]`; it is empty for the document itself."""
+
+    severity: Severity
+    mark: Mark
+    path: str
+    message: str
+    hint: str = ""
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.mark}: {self.severity}: {where}{self.message}{hint}"
+
+
+class DocumentError(Exception):
+    """A document cannot be used. The message lists every problem, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))

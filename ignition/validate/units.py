@@ -1,0 +1,54 @@
+"""Rules for systemd units and their drop-ins."""
+
+import json
+import posixpath
+
+from ignition import model
+from ignition.validate.places import Place
+from ignition.validate.unitfile import BadUnit, sections_with_options
+
+# systemd.unit(5)
+_EXTENSIONS = frozenset(
+    {
+        "automount",
+        "device",
+        "mount",
+        "path",
+        "scope",
+        "service",
+        "slice",
+        "snapshot",
+        "socket",
+        "swap",
+        "target",
+        "timer",
+    }
+)
+
+
+def check_unit(unit: model.Unit, place: Place) -> None:
+    if _extension(unit.name) not in _EXTENSIONS:
+        place.error("invalid systemd unit extension", "name")
+    sections = _sections(unit.contents, place)
+    if unit.enabled and unit.contents and sections is not None and "Install" not in sections:
+        name = json.dumps(unit.name, ensure_ascii=False)
+        place.warning(f"unit {name} is enabled, but has no install section so enable does nothing", "contents")
+
+
+def check_dropin(dropin: model.Dropin, place: Place) -> None:
+    _sections(dropin.contents, place)
+    if _extension(dropin.name) != "conf":
+        place.error("invalid systemd drop-in extension", "name")
+
+
+def _sections(contents: str | None, place: Place) -> frozenset[str] | None:
+    try:
+        return sections_with_options(contents or "")
+    except BadUnit as error:
+        place.error(f"invalid unit content: {error}", "contents")
+        return None
+
+
+def _extension(name: str) -> str:
+    """Return what Go's path.Ext returns, without the dot: what follows the last dot of the last path element."""
+    return posixpath.basename(name).rpartition(".")[2] if "." in posixpath.basename(name) else ""

@@ -1,0 +1,1 @@
+"""Measure and judge. No bring-up code here: everything is handed in."""

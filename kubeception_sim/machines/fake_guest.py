@@ -1,0 +1,149 @@
+"""The program behind a fake machine: does on the wire what a booting machine does, and nothing else.
+
+    firmware    DHCP with options 60 and 93, TFTP of the boot file
+    iPXE        DHCP as iPXE, the entry script, the scripts it chains to, kernel and initrd
+    initrd      rootfs with its checksum, Ignition config, PUT stage/switch-root
+    system      PUT boot_complete, then runs until SIGTERM
+
+It takes the place of QEMU on the far end of the tap: a network namespace of its own with a card `eth0`, and a pump
+that carries frames between the card and the cable. So its packets take the same way as any machine's, with a MAC of
+their own. No code is shared with the server under test. Started by `machines.fake`, inside the fabric's namespace.
+"""
+
+import argparse
+import ctypes
+import fcntl
+import hashlib
+import http.client
+import json
+import logging
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from uuid import UUID
+
+from kubeception_sim.machines.fake_client import Hardware, Lease, dhcp, fetch, put, tftp
+from kubeception_sim.machines.fake_ipxe import Booted, BootFailed, FakeIpxe
+from kubeception_sim.run import run
+
+_log = logging.getLogger("fake")
+
+_CARD = "eth0"
+_CLONE_NEWNET = 0x40000000
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+_HTTP_SECONDS = 30.0
+_CHUNK = 1 << 16
+
+
+def main() -> None:
+    """Run until told to stop; exit 0 when the guest has powered itself off, as it does after reporting a failure."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    for option in ("serial", "uuid", "mac", "tap"):
+        parser.add_argument(f"--{option}", required=True)
+    parser.add_argument("--arch", type=int, required=True)
+    given = parser.parse_args()
+    machine = Hardware(given.serial, UUID(given.uuid), bytes.fromhex(given.mac.replace(":", "")), given.arch, given.tap)
+    plug_in(machine)
+    boot(machine)
+
+
+def plug_in(machine: Hardware) -> None:
+    """Take the cable, move to a namespace with a card of our own, and carry frames between the two."""
+    cable = _tap(machine.tap)
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
+    card = _tap(_CARD)
+    # A reply may come from an address that we have no route to yet.
+    Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0")
+    Path("/proc/sys/net/ipv4/conf/default/rp_filter").write_text("0")
+    Path(f"/proc/sys/net/ipv4/conf/{_CARD}/rp_filter").write_text("0")
+    _ip("link set lo up", f"link set {_CARD} address {machine.mac.hex(':')} up")
+    for source, target in ((cable, card), (card, cable)):
+        threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+
+
+def boot(machine: Hardware) -> None:
+    """From power-on to running, or to a report of why not."""
+    report = ""
+    try:
+        lease = configure(machine, ipxe=False)
+        size = sum(len(block) for block in tftp(lease.server, lease.boot_file))
+        _log.info("firmware: %s from %s by TFTP, %d bytes", lease.boot_file, lease.server, size)
+        lease = configure(machine, ipxe=True)
+        kernel = FakeIpxe(_settings(machine), fetch, time.sleep).run(lease.boot_file)
+        arguments = dict(word.partition("=")[::2] for word in kernel.arguments)
+        report = arguments.get("testbed.report", "")
+        initrd(kernel, arguments)
+        put(f"{report}/boot_complete")
+        _log.info("system: running")
+    except (BootFailed, OSError, http.client.HTTPException) as error:
+        _log.error("failed: %s", error)
+        if report:
+            put(f"{report}/failed", str(error).encode())
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        signal.pause()
+
+
+def initrd(kernel: Booted, arguments: dict[str, str]) -> None:
+    """What the testbed's initrd does with its kernel command line (docs/architecture.md)."""
+    _log.info("kernel: %s", " ".join(kernel.arguments))
+    if "testbed.rootfs" in arguments:
+        found = hashlib.sha256(fetch(arguments["testbed.rootfs"])).hexdigest()
+        if found != arguments.get("testbed.sha256", found):
+            raise BootFailed(f"{arguments['testbed.rootfs']} has SHA-256 {found}")
+    url = arguments.get("ignition.config.url")
+    if not url:
+        raise BootFailed("no ignition.config.url on the kernel command line")
+    try:
+        version = json.loads(fetch(url))["ignition"]["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BootFailed(f"{url}: not an Ignition config: {error!r}") from error
+    _log.info("ignition: config of version %s", version)
+    put(f"{arguments['testbed.report']}/stage/switch-root")
+
+
+def configure(machine: Hardware, *, ipxe: bool) -> Lease:
+    """A lease, and the card set up as it says."""
+    _ip(f"address flush dev {_CARD}")
+    lease = dhcp(machine, _CARD, ipxe=ipxe)
+    _ip(f"address add {lease.address}/{lease.prefix} dev {_CARD}")
+    _log.info("%s: %s/%d, boot file %s", "iPXE" if ipxe else "firmware", lease.address, lease.prefix, lease.boot_file)
+    return lease
+
+
+def _settings(machine: Hardware) -> dict[str, str]:
+    uefi = machine.arch != 0
+    return {
+        "serial": machine.serial,
+        "uuid": str(machine.uuid),
+        "mac": machine.mac.hex(":"),
+        "chip": "SNP" if uefi else "undionly",
+        "platform": "efi" if uefi else "pcbios",
+        "buildarch": "x86_64" if uefi else "i386",
+    }
+
+
+def _tap(name: str) -> int:
+    handle = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(handle, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
+    return handle
+
+
+def _pump(source: int, target: int) -> None:
+    while True:
+        os.write(target, os.read(source, _CHUNK))
+
+
+def _ip(*lines: str) -> None:
+    run(["ip", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines).encode(), timeout=10.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Virtual machines under QEMU: diskless, booting from a virtio network card.
+
+BIOS machines run SeaBIOS, whose first boot loader is the iPXE in QEMU's own virtio ROM. UEFI machines get no ROM
+(`romfile=`): OVMF brings a virtio driver and a PXE stack of its own, a genuine first stage that is not iPXE.
+q35 and pc were equally fast to iPXE, undionly and OVMF within 0.1 s; q35 is the one with pflash and PCI Express.
+
+QMP runs over a socket pair whose far end QEMU inherits: there is no path to wait for, to clash, or to clean up, and
+QEMU's greeting says that it has started.
+"""
+
+import shutil
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kubeception_sim.doctor.accelerator import OVMF_CODE, OVMF_VARS, QEMU, QEMU_PACKAGE, guest_options
+from kubeception_sim.errors import DeadlineExceeded, HarnessError, MissingTool
+from kubeception_sim.machines import Firmware, MachineSpec, MachineState, Port
+from kubeception_sim.machines.console import tail
+from kubeception_sim.machines.qmp import Qmp, QmpError
+from kubeception_sim.model.boot import Accelerator
+from kubeception_sim.run import Process, require, spawn
+
+_QUIT_SECONDS = 5.0
+_KILL_SECONDS = 10.0
+
+_STATES = {
+    "running": MachineState.RUNNING,
+    "prelaunch": MachineState.RUNNING,
+    "suspended": MachineState.RUNNING,
+    "guest-panicked": MachineState.RUNNING,  # a panicked kernel is the guest's affair; the console tells it
+    "paused": MachineState.PAUSED,
+    "shutdown": MachineState.OFF,
+}
+
+
+class QemuDriver:
+    """Makes QEMU machines. `env` is set for each process: the lab's label."""
+
+    def __init__(self, accelerator: Accelerator, env: Mapping[str, str]) -> None:
+        require(QEMU, QEMU_PACKAGE)
+        self._accelerator = accelerator
+        self._env = dict(env)
+
+    def create(self, spec: MachineSpec, port: Port, directory: Path) -> "QemuMachine":
+        """A machine, still off. Raises MissingTool when its firmware is not installed."""
+        if spec.firmware is Firmware.UEFI:
+            for file in (OVMF_CODE, OVMF_VARS):
+                if not file.exists():
+                    raise MissingTool(f"{file}: not installed", hint="apt-get install -y --no-install-recommends ovmf")
+        return QemuMachine(spec, port, directory, self._accelerator, self._env)
+
+
+class QemuMachine:
+    """One QEMU machine; see `machines.Machine`."""
+
+    def __init__(self, spec: MachineSpec, port: Port, directory: Path, accelerator: Accelerator, env: Mapping[str, str]) -> None:
+        self.spec = spec
+        self.console = directory / "console.log"
+        self.log = directory / "qemu.log"
+        self._port = port
+        self._directory = directory
+        self._accelerator = accelerator
+        self._env = env
+        self._running: ExitStack | None = None
+        self._process: Process | None = None
+        self._qmp: Qmp | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Switch it on; returns when QEMU's main loop runs."""
+        if self.state().has_power:
+            raise HarnessError(f"{self.spec.name} is on already")
+        self._release()
+        if self.spec.firmware is Firmware.UEFI and not self._variables.exists():
+            shutil.copyfile(OVMF_VARS, self._variables)  # the machine's NVRAM: it outlives a power cycle
+        with ExitStack() as stack:
+            near, far = socket.socketpair()
+            stack.callback(near.close)
+            with far:
+                process = stack.enter_context(
+                    spawn(
+                        self.command(far.fileno()),
+                        log=self.log,
+                        env=self._env,
+                        cwd=self._directory,
+                        namespace=self._port.namespace,
+                        pass_fds=(far.fileno(),),
+                    )
+                )
+            try:
+                self._qmp = stack.enter_context(Qmp(near))
+            except (QmpError, DeadlineExceeded) as error:
+                raise HarnessError(f"{self.spec.name} does not start: {error}\n{process.tail()}".rstrip()) from error
+            self._process = process
+            self._running = stack.pop_all()
+
+    def stop(self, grace: float) -> None:
+        """ACPI power button, then after `grace` seconds `quit`, then SIGKILL."""
+        if self.state() is MachineState.PAUSED:
+            self.resume()  # or the guest would not hear of it
+        for command, seconds in (("system_powerdown", grace), ("quit", _QUIT_SECONDS)):
+            if self._process is None or self._process.poll() is not None:
+                break
+            self._ask(command)
+            if self._ends_within(seconds):
+                break
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(_KILL_SECONDS)
+        self._release()
+
+    def pause(self) -> None:
+        """Stop the virtual CPUs."""
+        self._monitor().execute("stop")
+
+    def resume(self) -> None:
+        """Let the virtual CPUs go on."""
+        self._monitor().execute("cont")
+
+    def state(self) -> MachineState:
+        """As QEMU sees it; BROKEN when QEMU has failed or has stopped the guest with an internal error."""
+        if self._process is None or self._qmp is None:
+            return MachineState.OFF
+        code = self._process.poll()
+        if code is not None:
+            return MachineState.OFF if code == 0 else MachineState.BROKEN
+        try:
+            status = self._qmp.execute("query-status")["status"]
+        except QmpError:
+            # It went away between the two questions; its exit code says how.
+            code = self._process.wait(_KILL_SECONDS)
+            return MachineState.OFF if code == 0 else MachineState.BROKEN
+        return _STATES.get(status, MachineState.BROKEN)
+
+    def console_tail(self, lines: int = 20) -> str:
+        """The console's last lines as plain text."""
+        return tail(self.console, lines)
+
+    def command(self, qmp: int) -> list[str]:
+        """The command line. `qmp` is the inherited descriptor of the monitor's socket."""
+        spec = self.spec
+        firmware, card = self._firmware_options()
+        return [
+            *(
+                QEMU,
+                "-name",
+                f"{spec.name},process=kc-{spec.name}",
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+            ),
+            *("-machine", "q35,graphics=off", *guest_options(self._accelerator)),
+            *("-m", str(spec.memory_mib), "-smp", str(spec.cpus)),
+            *("-uuid", spec.uuid, "-smbios", f"type=1,manufacturer=Kubeception,serial={spec.serial},uuid={spec.uuid}"),
+            *firmware,
+            *("-boot", "order=n,menu=off,strict=on"),
+            *("-netdev", f"tap,id=cable,ifname={self._port.tap},script=no,downscript=no"),
+            *("-device", f"virtio-net-pci,netdev=cable,mac={spec.mac},bootindex=0{card}"),
+            # Firmware and iPXE write to the serial port because of graphics=off; each boot adds to the same file.
+            *("-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console"),
+            *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
+            *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        ]
+
+    def _firmware_options(self) -> tuple[list[str], str]:
+        """Options for the machine, and what to add to its network card."""
+        if self.spec.firmware is Firmware.BIOS:
+            return [], ""
+        return [
+            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
+            *("-drive", f"if=pflash,unit=1,format=raw,file={self._variables.name}"),
+            # OVMF tries PXE over IPv6 too, and waits for it, unless told not to.
+            *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"),
+        ], ",romfile="
+
+    @property
+    def _variables(self) -> Path:
+        return self._directory / "vars.fd"
+
+    def _monitor(self) -> Qmp:
+        if self._qmp is None or self._process is None or self._process.poll() is not None:
+            raise HarnessError(f"{self.spec.name} has no power")
+        return self._qmp
+
+    def _ask(self, command: str) -> None:
+        try:
+            self._monitor().execute(command)
+        except HarnessError:
+            # QEMU may close the connection before it has answered `quit`. What counts is whether it ends.
+            return
+
+    def _ends_within(self, seconds: float) -> bool:
+        assert self._process is not None
+        try:
+            self._process.wait(seconds)
+        except DeadlineExceeded:
+            return False
+        return True
+
+    def _release(self) -> None:
+        if self._running is not None:
+            self._running.close()
+        self._running = self._process = self._qmp = None

@@ -1,0 +1,122 @@
+"""What a run found out. Times are seconds since the start of the run, on one clock, unless a field says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kubeception_sim.model.boot import Accelerator, Firmware, HostState, Stage
+
+SCHEMA = 1
+
+
+class Verdict(StrEnum):
+    """How a run ended. `fail` speaks of the subject under test, `error` of the harness or the environment."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `kubeception run`."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.ERROR: 2}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that took time. `host` is a machine's name, or empty for the run's own steps."""
+
+    host: str
+    name: str
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step that was carried out. `do` is its verb; `ok` is False when the subject under test failed it."""
+
+    do: str
+    title: str
+    start: float
+    end: float
+    ok: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """One machine at the end of the run. `stages` are in seconds since its last power-on.
+
+    `failure` is what the host said of itself, or how it missed a deadline; `console` is the end of its serial console,
+    kept only for a host with a failure.
+    """
+
+    name: str
+    serial: str
+    firmware: Firmware
+    state: HostState
+    stages: Mapping[Stage, float] = field(default_factory=dict)
+    failure: str = ""
+    console: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetResult:
+    """One budget, judged. `measured` is None when a host it speaks of never got there; `host` is empty for a statistic
+    over several hosts."""
+
+    metric: str
+    host: str
+    limit: float
+    measured: float | None
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One test of one checks file on one host. `detail` is the assertion's text; `error` means it could not run."""
+
+    host: str
+    name: str
+    file: str
+    seconds: float
+    outcome: str  # passed, failed, error or skipped
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Only what ran and held is ok: a skipped check proves nothing."""
+        return self.outcome == "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Everything a run found out. `started_at` is ISO 8601 in UTC; `seconds` covers bring-up to the end of teardown."""
+
+    scenario: str
+    description: str
+    started_at: str
+    seconds: float
+    accelerator: Accelerator
+    hosts: tuple[HostResult, ...] = ()
+    budgets: tuple[BudgetResult, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    steps: tuple[StepResult, ...] = ()
+    spans: tuple[Span, ...] = ()
+    error: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """An error outranks a failure: with a broken harness nothing is known about the subject."""
+        if self.error:
+            return Verdict.ERROR
+        judged = [step.ok for step in self.steps]
+        judged += [budget.ok for budget in self.budgets]
+        judged += [check.ok for check in self.checks]
+        return Verdict.PASS if judged and all(judged) else Verdict.FAIL

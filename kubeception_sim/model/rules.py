@@ -1,0 +1,161 @@
+"""What makes a scenario file sensible beyond the shape of each value; everything wrong is reported at once."""
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from ignition.document import DocumentError, Duration, Problem, decode, load
+from kubeception_sim.model.boot import HostState
+from kubeception_sim.model.scenario import Await, Check, KillWorker, Machine, PowerOff, PowerOn, Scenario
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123: a name is a host name and a file name too
+_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # goes into a SMBIOS string and into URLs
+
+
+def parse(text: str, file: str, exists: Callable[[Path], bool]) -> Scenario:
+    """Read a scenario. `exists` answers whether a file named in it is there.
+
+    Raises DocumentError carrying every problem. A section that cannot be decoded is not used against the others: a
+    machine that was left out for a wrong address is not an unknown machine elsewhere.
+    """
+    decoded = decode(load(text, file), Scenario)
+    found = list(decoded.problems)
+    if decoded.value is not None:
+        found += _problems(decoded.value, exists, doubtful={re.split(r"[.\[]", problem.path)[0] for problem in found})
+    if decoded.value is None or found:
+        raise DocumentError(sorted(found, key=lambda problem: (problem.mark.line, problem.mark.column)))
+    return decoded.value
+
+
+def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[str]) -> Iterator[Problem]:
+    if not _LABEL.fullmatch(scenario.name):
+        yield scenario.origin.error(f"{scenario.name!r} is no name", "name", hint="small letters, digits and hyphens")
+    for empty in ("profiles", "machines", "steps"):
+        if not getattr(scenario, empty) and empty not in doubtful:
+            yield scenario.origin.error("at least one is needed", empty)
+    yield from _fabric(scenario)
+    yield from _profiles(scenario, exists)
+    yield from _machines(scenario, profiles_known="profiles" not in doubtful)
+    yield from _steps(scenario, exists, machines_known="machines" not in doubtful)
+    yield from _budgets(scenario, machines_known="machines" not in doubtful)
+
+
+def _fabric(scenario: Scenario) -> Iterator[Problem]:
+    fabric = scenario.fabric
+    if not _usable(fabric.server, scenario):
+        yield fabric.origin.error(f"{fabric.server} is no host address of {fabric.subnet}", "server")
+    if fabric.subnet.num_addresses < 8:
+        yield fabric.origin.error(f"{fabric.subnet} has no room for a rack", "subnet", hint="use a /29 or larger")
+
+
+def _usable(address: IPv4Address, scenario: Scenario) -> bool:
+    subnet = scenario.fabric.subnet
+    return address in subnet and address not in (subnet.network_address, subnet.broadcast_address)
+
+
+def _profiles(scenario: Scenario, exists: Callable[[Path], bool]) -> Iterator[Problem]:
+    yield from _unique(scenario.profiles, "name")
+    for profile in scenario.profiles:
+        if not exists(profile.ignition):
+            yield profile.origin.error(f"no such file: {profile.ignition}", "ignition")
+
+
+def _machines(scenario: Scenario, *, profiles_known: bool) -> Iterator[Problem]:
+    profiles = {profile.name for profile in scenario.profiles}
+    for key in ("name", "serial", "address"):
+        yield from _unique(scenario.machines, key)
+    for machine in scenario.machines:
+        yield from _machine(machine, scenario)
+        if profiles_known and machine.profile not in profiles:
+            yield machine.origin.error(f"no profile {machine.profile!r}", "profile", hint=_known(profiles))
+
+
+def _machine(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
+    if not _LABEL.fullmatch(machine.name):
+        yield machine.origin.error(
+            f"{machine.name!r} is no host name", "name", hint="small letters, digits and hyphens"
+        )
+    if not _SERIAL.fullmatch(machine.serial):
+        yield machine.origin.error(f"{machine.serial!r} is no serial", "serial", hint="letters, digits, . _ -")
+    if not _usable(machine.address, scenario):
+        yield machine.origin.error(f"{machine.address} is no host address of {scenario.fabric.subnet}", "address")
+    elif machine.address == scenario.fabric.server:
+        yield machine.origin.error(f"{machine.address} is the server's address", "address")
+    if machine.cpus < 1:
+        yield machine.origin.error("a machine needs at least 1 cpu", "cpus")
+    if machine.memory.bytes < 256 << 20:
+        yield machine.origin.error(f"{machine.memory} is too little", "memory", hint="the testbed OS needs 256M")
+
+
+def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known: bool) -> Iterator[Problem]:
+    everybody = tuple(machine.name for machine in scenario.machines)
+    on: set[str] = set()
+    for step in scenario.steps:
+        yield from _times(step)
+        if isinstance(step, KillWorker):
+            continue
+        if machines_known:
+            yield from _named(step, set(everybody))
+        named = step.machines or everybody
+        match step:
+            case PowerOn():
+                on.update(named)
+            case PowerOff():
+                yield from _off(step, named, on, machines_known)
+                on.difference_update(named)
+            case Await():
+                yield from _goal(step)
+                yield from _off(step, named, on, machines_known)
+            case Check():
+                yield from _off(step, named, on, machines_known)
+                if not exists(step.testinfra):
+                    yield step.origin.error(f"no such file: {step.testinfra}", "testinfra")
+
+
+def _goal(step: Await) -> Iterator[Problem]:
+    if (step.stage is None) == (step.state is None):
+        yield step.origin.error("give either 'stage' or 'state'")
+    if step.state is HostState.OFF:
+        yield step.origin.error("mayu knows no state 'off'", "state", hint="to switch machines off, use do: power-off")
+
+
+def _off(step: Any, named: tuple[str, ...], on: set[str], machines_known: bool) -> Iterator[Problem]:
+    off = [name for name in named if name not in on]
+    if off and machines_known:
+        yield step.origin.error(f"{', '.join(off)}: not powered on at this point", hint="put a do: power-on before it")
+
+
+def _times(step: Any) -> Iterator[Problem]:
+    if getattr(step, "within", Duration(1)).seconds <= 0:
+        yield step.origin.error("must be more than 0s", "within")
+
+
+def _named(step: Any, known: set[str]) -> Iterator[Problem]:
+    for index, name in enumerate(step.machines):
+        if name not in known:
+            yield step.origin.error(f"no machine {name!r}", "machines", index, hint=_known(known))
+        if name in step.machines[:index]:
+            yield step.origin.error(f"{name!r} is named twice", "machines", index)
+
+
+def _budgets(scenario: Scenario, *, machines_known: bool) -> Iterator[Problem]:
+    for budget in scenario.budgets:
+        if budget.limit.seconds <= 0:
+            yield budget.origin.error("must be more than 0s", "limit")
+        if machines_known and budget.firmware and budget.firmware not in {one.firmware for one in scenario.machines}:
+            yield budget.origin.error(f"the rack has no {budget.firmware} machine", "firmware")
+
+
+def _unique(items: tuple[Any, ...], key: str) -> Iterator[Problem]:
+    first: dict[object, Any] = {}
+    for item in items:
+        value = getattr(item, key)
+        if value in first:
+            yield item.origin.error(f"{value} is taken already", key, hint=f"see {first[value].origin.at(key)}")
+        first.setdefault(value, item)
+
+
+def _known(names: set[str]) -> str:
+    return f"known are: {', '.join(sorted(names))}" if names else ""

@@ -1,0 +1,51 @@
+"""report.json: the results for programs. docs/scenarios.md documents the shape, `schema` numbers it."""
+
+import dataclasses
+import json
+from typing import Any
+
+from kubeception_sim.model.results import SCHEMA, HostResult, RunResult
+
+_DIGITS = 3  # milliseconds: finer digits would suggest a precision that polling for events does not have
+
+
+def as_json(result: RunResult) -> str:
+    """The text of report.json, ending in a newline."""
+    return json.dumps(as_data(result), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_data(result: RunResult) -> dict[str, Any]:
+    """The document behind report.json, made of dicts, lists, strings and numbers alone."""
+    return {
+        "schema": SCHEMA,
+        "scenario": result.scenario,
+        "verdict": str(result.verdict),
+        "accelerator": str(result.accelerator),
+        "seconds": _rounded(result.seconds),
+        "started_at": result.started_at,
+        **({"error": result.error} if result.error else {}),
+        "hosts": [_host(host) for host in result.hosts],
+        "budgets": [_rounded(dataclasses.asdict(budget)) for budget in result.budgets],
+        "checks": [_rounded(dataclasses.asdict(check)) for check in result.checks],
+        "steps": [_rounded(dataclasses.asdict(step)) for step in result.steps],
+        "spans": [_rounded(dataclasses.asdict(span) | {"seconds": span.seconds}) for span in result.spans],
+    }
+
+
+def _host(host: HostResult) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "serial": host.serial,
+        "firmware": str(host.firmware),
+        "state": str(host.state),
+        "stages": {str(stage): _rounded(at) for stage, at in host.stages.items()},
+        **({"failure": host.failure} if host.failure else {}),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value

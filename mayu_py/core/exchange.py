@@ -1,0 +1,191 @@
+"""The values that go into and come out of a decision: requests, replies, events."""
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address
+
+from mayu_py.core.hosts import Host, Identity, Stage, State
+
+UNSET = IPv4Address(0)
+
+
+class DhcpKind(Enum):
+    """The DHCP messages a client sends (RFC 2131, section 3)."""
+
+    DISCOVER = 1
+    REQUEST = 3
+    DECLINE = 4
+    RELEASE = 7
+    INFORM = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpRequest:
+    """A client's DHCP message, as far as it decides anything. `arch` is option 93."""
+
+    kind: DhcpKind
+    identity: Identity
+    arch: int | None = None
+    netboot: bool = False
+    ipxe: bool = False
+    requested: IPv4Address | None = None
+    server_id: IPv4Address | None = None
+    ciaddr: IPv4Address = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class TftpRead:
+    """A TFTP read request from `source`."""
+
+    source: IPv4Address
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRequest:
+    """iPXE asks what to boot. `chip` is its driver: `undionly`, `snp`, or a NIC's name when it lives in a ROM."""
+
+    identity: Identity
+    platform: str = ""
+    chip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRead:
+    """A file of an image is fetched by `source`."""
+
+    source: IPv4Address | None
+    image: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class IgnitionRequest:
+    """Ignition asks for the machine's config."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A host says how far it has come. `what` is a Stage, or State.FAILED with the reason in `text`."""
+
+    source: IPv4Address | None
+    ident: str
+    what: Stage | State
+    text: str = ""
+
+
+Request = DhcpRequest | TftpRead | ScriptRequest | ImageRead | IgnitionRequest | Report
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """DHCPOFFER or DHCPACK. `yiaddr` is None in the answer to DHCPINFORM, `boot_file` for who does not netboot."""
+
+    host: Host
+    ack: bool
+    yiaddr: IPv4Address | None
+    boot_file: str | None
+    ipxe: bool = False
+    netboot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nak:
+    """DHCPNAK: the address the client holds is not its own."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrol:
+    """Write a record for this unknown machine first, then decide again."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTo:
+    """iPXE loads `file` over TFTP and starts again in it."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootImage:
+    """iPXE boots `image` as the host `host`."""
+
+    host: Host
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Serve the host's own Ignition config."""
+
+    host: Host
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Yes: serve the file, or take the report in."""
+
+    host: Host | None
+
+
+class Refusal(Enum):
+    """Why a request is refused; each one maps to one HTTP status."""
+
+    NOT_READY = 503  # Ignition retries on 5xx and gives up for ever on 4xx, so "not yet" must be 503.
+    UNKNOWN = 404
+    FORBIDDEN = 403
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """No, with the reason for the client's console."""
+
+    refusal: Refusal
+    why: str
+
+
+Reply = Lease | Nak | Enrol | ChainTo | BootImage | ServeConfig | Accept | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The host gave a sign of having reached `stage`."""
+
+    host: Host
+    stage: Stage
+    from_ipxe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """The host is now in `state`."""
+
+    host: Host
+    state: State
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The machine told its serial or uuid, which its record lacks."""
+
+    host: Host
+    identity: Identity
+
+
+Event = Reached | Became | Learned
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send (None: nothing), what to write down, and which rules decided."""
+
+    reply: Reply | None
+    events: tuple[Event, ...] = ()
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,91 @@
+"""What a host is served: its Ignition config and its kernel's arguments, rendered from templates as data."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ignition.document import DocumentError, Kind, ScalarNode
+from ignition.render import Template
+from ignition.render.text import BadText, Text
+from mayu_py.core.hosts import Host
+from mayu_py.core.settings import Image, Profile, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServedConfig:
+    """The bytes a host gets, and their SHA-256 in hex."""
+
+    config: bytes
+    sha256: str
+
+
+class Renderer:
+    """Renders each host once and keeps the bytes. A host whose record changes is another key."""
+
+    def __init__(self, settings: Settings, templates: Mapping[str, Template]) -> None:
+        self._settings = settings
+        self._templates = templates
+        self._arguments = {name: _texts(image) for name, image in settings.images.items()}
+        self._configs: dict[tuple[str, str | None, str | None, str | None], ServedConfig] = {}
+
+    def config(self, host: Host) -> ServedConfig:
+        """The host's Ignition config: rendered, validated. Raises DocumentError with every problem."""
+        key = (host.name, host.profile, host.serial, host.uuid)
+        if key not in self._configs:
+            rendered = self._templates[host.profile or ""].render(self._values(host))
+            if rendered.report.is_fatal:
+                raise DocumentError(rendered.report.problems)
+            self._configs[key] = ServedConfig(rendered.config, hashlib.sha256(rendered.config).hexdigest())
+        return self._configs[key]
+
+    def arguments(self, host: Host) -> tuple[str, ...]:
+        """The kernel's arguments for a host with a profile. Raises DocumentError."""
+        profile = self._profile(host)
+        values = self._values(host)
+        try:
+            nodes = [text.render(values) for text in self._arguments[profile.image]]
+        except BadText as error:
+            raise DocumentError([error.problem]) from error
+        return tuple(node.text for node in nodes if isinstance(node, ScalarNode))
+
+    def _profile(self, host: Host) -> Profile:
+        profile = self._settings.profile(host.profile or "")
+        if profile is None:
+            raise LookupError(f"{host.name} has no profile")
+        return profile
+
+    def _values(self, host: Host) -> dict[str, Any]:
+        settings = self._settings
+        profile = self._profile(host)
+        return {
+            "host": {
+                "name": host.name,
+                "serial": host.serial or "",
+                "uuid": host.uuid or "",
+                "mac": host.macs[0] if host.macs else "",
+                "address": str(host.address),
+                "profile": profile.name,
+            },
+            "server": {"url": settings.url, "address": str(settings.network.address)},
+            "image": {"name": profile.image, "url": f"{settings.url}/images/{profile.image}"},
+            "values": {**profile.values, **host.values},
+            "ignition_url": _ignition_url(settings, host),
+            "report_url": f"{settings.url}/host/{quote(host.ident, safe='')}",
+        }
+
+
+def _ignition_url(settings: Settings, host: Host) -> str:
+    """By everything that is known, so that Ignition finds the same record whatever it can read of the board."""
+    known = {"serial": host.serial, "uuid": host.uuid, "mac": host.macs[0] if host.macs else None}
+    query = "&".join(f"{key}={quote(value, safe=':')}" for key, value in known.items() if value)
+    return f"{settings.url}/ignition?{query}"
+
+
+def _texts(image: Image) -> tuple[Text, ...]:
+    nodes = [ScalarNode(text, Kind.STR, image.origin.at("args", n), '"') for n, text in enumerate(image.args)]
+    try:
+        return tuple(Text.compile(node, f"args[{n}]") for n, node in enumerate(nodes))
+    except BadText as error:
+        raise DocumentError([error.problem]) from error

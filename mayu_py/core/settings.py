@@ -1,0 +1,152 @@
+"""What an operator decides: the shape of mayu's config file, as values (mayu_py.config reads and checks it)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from ignition.document import Data, Duration, Origin
+from mayu_py.core.addresses import Range
+from mayu_py.core.hosts import Mac, Uuid
+
+
+class UnknownHosts(StrEnum):
+    """What happens to a machine that the config does not name."""
+
+    ENROL = "enrol"  # it gets the next free address and the default profile
+    IGNORE = "ignore"  # it gets no answer
+
+
+@dataclass(frozen=True)
+class AddressRange:
+    """`start` and `end` are both handed out."""
+
+    start: IPv4Address
+    end: IPv4Address
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    @property
+    def addresses(self) -> Range:
+        """The same as the allocator's value."""
+        return Range(self.start, self.end, f"network.range at {self.origin.mark}")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The one subnet that mayu serves.
+
+    `address` is mayu's own: it is the DHCP server identifier, the TFTP server and the host part of every URL.
+    `lease_time` is what clients are told (60 s at least); a host keeps its address however long it is away.
+    """
+
+    interface: str
+    address: IPv4Address
+    subnet: IPv4Network
+    range: AddressRange | None = None
+    gateway: IPv4Address | None = None
+    dns: tuple[IPv4Address, ...] = ()
+    lease_time: Duration = field(default=Duration(3600.0))
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Http:
+    """`port` 4081 is Mayu's own PXE port. Each of the `workers` is a process; two survive the loss of one."""
+
+    port: int = 4081
+    workers: int = 2
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Tftp:
+    """`root` is served read-only; the default is where Debian's package `ipxe` puts its boot files."""
+
+    root: Path = Path("/usr/lib/ipxe")
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """First-stage files below `tftp.root`, by firmware (DHCP option 93).
+
+    `replace_rom_ipxe`: a NIC ROM that already is iPXE still loads `bios`, so that every machine runs the same build.
+    """
+
+    bios: str = "undionly.kpxe"
+    uefi_x64: str = "ipxe.efi"
+    replace_rom_ipxe: bool = True
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An operating system: files in `directory`, and the kernel's arguments.
+
+    Each argument is a template over `server.url`, `image.url`, `host` and `ignition_url`. `files` are further files
+    that the initrd fetches from `image.url`, by the name they are served under.
+    """
+
+    directory: Path
+    kernel: str = "vmlinuz"
+    initrd: str = "initrd.img"
+    files: Mapping[str, str] = field(default_factory=dict)
+    args: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    def served(self) -> dict[str, Path]:
+        """Every file of the image by the name it is served under: `kernel`, `initrd`, and the names of `files`."""
+        named = {"kernel": self.kernel, "initrd": self.initrd, **self.files}
+        return {name: self.directory / file for name, file in named.items()}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a kind of host boots: an image, and a Butane template filled with `values`."""
+
+    name: str
+    image: str
+    ignition: Path
+    values: Mapping[str, Data] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class HostEntry:
+    """A host that the config names. `values` lie over those of its profile."""
+
+    name: str
+    address: IPv4Address
+    profile: str
+    macs: tuple[Mac, ...] = ()
+    serial: str | None = None
+    uuid: Uuid | None = None
+    values: Mapping[str, Data] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole config file. Paths are absolute after reading."""
+
+    network: Network
+    images: Mapping[str, Image]
+    profiles: tuple[Profile, ...]
+    hosts: tuple[HostEntry, ...] = ()
+    state: Path = Path("mayu.db")
+    http: Http = field(default_factory=Http)
+    tftp: Tftp = field(default_factory=Tftp)
+    boot: BootFiles = field(default_factory=BootFiles)
+    unknown_hosts: UnknownHosts = UnknownHosts.IGNORE
+    default_profile: str | None = None
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The boot face, as machines reach it."""
+        return f"http://{self.network.address}:{self.http.port}"
+
+    def profile(self, name: str) -> Profile | None:
+        """The profile of that name."""
+        return next((profile for profile in self.profiles if profile.name == name), None)

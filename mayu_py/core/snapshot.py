@@ -1,0 +1,49 @@
+"""Everything a decision may look at, in one immutable value."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Self
+
+from mayu_py.core.hosts import Host, Identity
+from mayu_py.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Settings and inventory, indexed. A change makes a new one; `revision` tells which is newer."""
+
+    settings: Settings
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    revision: int = 0
+    by_serial: Mapping[str, Host] = field(default_factory=dict)
+    by_uuid: Mapping[str, Host] = field(default_factory=dict)
+    by_mac: Mapping[str, Host] = field(default_factory=dict)
+    by_address: Mapping[IPv4Address, Host] = field(default_factory=dict)
+    by_ident: Mapping[str, Host] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, hosts: Iterable[Host], revision: int = 0) -> Self:
+        """Index the hosts."""
+        every = tuple(hosts)
+        return cls(
+            settings=settings,
+            hosts={host.name: host for host in every},
+            revision=revision,
+            by_serial={host.serial: host for host in every if host.serial},
+            by_uuid={host.uuid: host for host in every if host.uuid},
+            by_mac={mac: host for host in every for mac in host.macs},
+            by_address={host.address: host for host in every},
+            by_ident={host.ident: host for host in every},
+        )
+
+    def find(self, identity: Identity) -> tuple[Host | None, str]:
+        """The host and the rule that found it. Serial before uuid, uuid before MAC: a board outlives its NIC."""
+        serial, uuid, mac = identity.serial, identity.uuid, identity.mac
+        if serial is not None and (host := self.by_serial.get(serial)):
+            return host, f"serial {serial} is {host.name} ({host.origin})"
+        if uuid is not None and (host := self.by_uuid.get(uuid)):
+            return host, f"uuid {uuid} is {host.name} ({host.origin})"
+        if mac is not None and (host := self.by_mac.get(mac)):
+            return host, f"mac {mac} is {host.name} ({host.origin})"
+        return None, f"{identity} is not in the inventory"

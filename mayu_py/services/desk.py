@@ -1,0 +1,174 @@
+"""A worker's desk: the snapshot it decides by, and the tray of events and counters that a thread carries to the store.
+
+A reply never waits for the history: events are written behind the reply, many in one commit. Only what a client must
+be able to rely on is written before it is answered: a new host's address (`enrol`) and a host's own report (`report`).
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from mayu_py.core.boot import decide
+from mayu_py.core.exchange import Answer, Event, Reached, Request
+from mayu_py.core.hosts import Host, Identity
+from mayu_py.core.inventory import compose, enrol
+from mayu_py.core.settings import Settings
+from mayu_py.core.snapshot import Snapshot
+from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
+from mayu_py.store import Entry, Happened, Inventory, Stamp, Store
+
+log = logging.getLogger(__name__)
+
+# One machine asks several times within a breath (DISCOVER retries, HEAD before GET); its boots lie further apart.
+REPEAT_SECONDS = 5.0
+# What may wait to be written, and be remembered against repeats. A flood must not fill the memory.
+TRAY_SIZE = 20_000
+# How long events gather before they are committed together.
+GATHER_SECONDS = 0.02
+
+
+class Desk:
+    """Opened once in each worker process, after the fork. Safe for several threads."""
+
+    def __init__(self, worker: str, settings: Settings, open_store: Callable[[], Store]) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._open_store = open_store
+        self._store = open_store()
+        self._lock = threading.RLock()
+        self._snapshot = Snapshot.of(settings, (), revision=-1)
+        self._entries: list[Entry] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._recent: dict[tuple[str, str, str], float] = {}
+        self._work = threading.Event()
+        self._stop = threading.Event()
+        self._carrier = threading.Thread(target=self._carry, name="carrier", daemon=True)
+
+    def open(self) -> None:
+        """Start the thread that carries the tray to the store."""
+        self._carrier.start()
+
+    def close(self) -> None:
+        """Write what is on the tray and let go of the store."""
+        self._stop.set()
+        self._work.set()
+        self._carrier.join()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The config this worker runs."""
+        return self._settings
+
+    @property
+    def store(self) -> Store:
+        """This worker's own connection; hold `locked` while using it."""
+        return self._store
+
+    @property
+    def locked(self) -> threading.RLock:
+        """The lock around `store`."""
+        return self._lock
+
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot: made anew when another process has changed the inventory."""
+        with self._lock:
+            if self._store.revision() != self._snapshot.revision:
+                inventory = self._store.inventory()
+                hosts = compose(self._settings, inventory.enrolled, inventory.told)
+                self._snapshot = Snapshot.of(self._settings, hosts, inventory.revision)
+            return self._snapshot
+
+    def answer(self, request: Request) -> Answer:
+        """Decide, and put the events of the decision on the tray."""
+        answer = self.consider(request)
+        self.note(answer)
+        return answer
+
+    def consider(self, request: Request) -> Answer:
+        """Decide only; for who writes the events before answering, with `report`."""
+        answer = decide(request, self.snapshot())
+        log.debug("%s -> %s because %s", request, answer.reply, "; ".join(answer.reasons))
+        return answer
+
+    def note(self, answer: Answer) -> None:
+        """Put an answer's events on the tray, but for repeats within a few seconds."""
+        for event in answer.events:
+            key = (type(event).__name__, event.host.name, event.stage if isinstance(event, Reached) else "")
+            self._put(key, event)
+
+    def happened(self, kind: str, host: Host, **detail: object) -> None:
+        """Put something on the tray that moves no host, but for a repeat within a few seconds."""
+        self._put((kind, host.name, repr(detail)), Happened(kind, detail, host))
+
+    def _put(self, key: tuple[str, str, str], event: Event | Happened) -> None:
+        now = monotonic()
+        with self._lock:
+            if now - self._recent.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+                return
+            if len(self._entries) >= TRAY_SIZE:
+                self._counts["events.lost", "tray-full"] += 1
+                return
+            if len(self._recent) > TRAY_SIZE:
+                self._recent = {key: at for key, at in self._recent.items() if now - at < REPEAT_SECONDS}
+            self._recent[key] = now
+            self._entries.append((event, Stamp.now()))
+        self._work.set()
+
+    def count(self, name: str, reason: str, n: int = 1) -> None:
+        """Add to a counter of this worker."""
+        with self._lock:
+            self._counts[name, reason] += n
+        self._work.set()
+
+    def report(self, answer: Answer) -> list[IllegalTransition]:
+        """Write an answer's events now; returns the moves that were refused."""
+        with self._lock:
+            return self._store.record([(event, Stamp.now()) for event in answer.events])
+
+    def enrol(self, identities: Sequence[Identity]) -> list[Host | RangeExhausted]:
+        """A durable record for each machine, all in one commit."""
+        with self._lock:
+            return self._store.enrol(identities, self._choose)
+
+    def _choose(self, identity: Identity, inventory: Inventory) -> Host:
+        hosts = compose(self._settings, inventory.enrolled, inventory.told)
+        # Another worker, or the same machine's earlier packet in this batch, may have enrolled it meanwhile.
+        known, _ = Snapshot.of(self._settings, hosts).find(identity)
+        return known or enrol(identity, hosts, self._settings)
+
+    def _carry(self) -> None:
+        store = self._open_store()
+        try:
+            while not self._stop.is_set():
+                self._work.wait()
+                self._stop.wait(GATHER_SECONDS)
+                self._empty(store)
+            self._empty(store)
+        finally:
+            store.close()
+
+    def _empty(self, store: Store) -> None:
+        with self._lock:
+            self._work.clear()
+            entries, self._entries = self._entries, []
+            counts, self._counts = self._counts, Counter()
+        try:
+            if entries:
+                store.record(entries)
+            if counts:
+                store.count(self._worker, counts)
+        except StoreError as error:
+            # History may be lost when the disk is full; answers to machines must not be.
+            log.error("%d events and %d counts are lost: %s", len(entries), sum(counts.values()), error.message)

@@ -1,0 +1,272 @@
+"""The TFTP server: reads only, one process, one thread, one epoll set.
+
+A request at the listener becomes a `Transfer` with its own sockets; what is decided lies in `mayu_py.wire`. Malformed
+datagrams get no answer, so that the server is no use as a reflector. Nothing that a peer sends or does not send can
+hold up another: every wake-up handles one datagram per transfer, and waiting is done by a heap of deadlines.
+"""
+
+import contextlib
+import errno
+import heapq
+import itertools
+import logging
+import resource
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from mayu_py.services.tftp_files import Library, Refused
+from mayu_py.services.tftp_recorder import Counter, Ending, Peer, Recorder
+from mayu_py.services.tftp_transfer import Transfer
+from mayu_py.wire import Malformed
+from mayu_py.wire.tftp import DEFAULT_LIMITS, Error, ErrorCode, Limits, Opcode, Request, negotiate, parse
+
+__all__ = ["Counter", "Ending", "Recorder", "TftpServer", "listen"]
+
+log = logging.getLogger(__name__)
+
+LARGEST_REQUEST: Final = 1024
+"""Bytes. RFC 2347 allows 512; a longer datagram is no request."""
+
+RECEIVE_BUFFER: Final = 4 << 20
+REQUESTS_PER_WAKE: Final = 64
+
+IP_PKTINFO: Final = 8  # linux/in.h; the socket module of Python 3.11 does not name it
+_PKTINFO: Final = struct.Struct("@I4s4s")  # in_pktinfo of ip(7): interface, local address, destination
+_UNKNOWN: Final = b"\0\0\0\0"
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_TIMERS: Final = -1
+"""Stands for a file descriptor: the timers are handled like one that is always ready."""
+
+Handler = Callable[[int, float], None]
+
+
+class _Dropped(Exception):
+    """Raised when a request gets no answer. `reason` is a counter's slug."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket for `TftpServer`, bound and ready to queue requests while nobody serves. Raises OSError."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        _prepare(listener)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _prepare(listener: socket.socket) -> None:
+    # Says which of our addresses a request was sent to. The kernel notes it as a datagram arrives, so what was queued
+    # before this option was set is answered from the address that routing picks.
+    listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    listener.setblocking(False)
+
+
+class TftpServer:
+    """Serves the regular files beneath `root` to whoever asks at `listener`, a bound UDP socket (see `listen`).
+
+    Beyond `max_sessions` transfers at once, requests are dropped: clients repeat them, and an ERROR would end a boot.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        root: Path,
+        *,
+        recorder: Recorder,
+        max_sessions: int = 2048,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._listener = listener
+        self._library = Library(root)
+        self._recorder = recorder
+        self._max_sessions = max_sessions
+        self._limits = limits
+        self._clock = clock
+        self._handlers: dict[int, Handler] = {_TIMERS: self._on_timers}
+        self._transfers: dict[Peer, Transfer] = {}
+        self._deadlines: list[tuple[float, int, Transfer]] = []
+        self._ticket = itertools.count()
+        self._current: Transfer | None = None
+        _prepare(listener)
+
+    def serve(self, stop_fd: int) -> None:
+        """Serves until `stop_fd` is readable; transfers still running are then aborted. The listener stays open."""
+        _allow_descriptors(3 * self._max_sessions + 64)
+        with select.epoll() as self._epoll:
+            self._watch(stop_fd, lambda events, now: None)
+            self._watch(self._listener.fileno(), self._on_requests)
+            try:
+                while stop_fd not in self._turn():
+                    pass
+            finally:
+                for transfer in list(self._transfers.values()):
+                    transfer.say(ErrorCode.UNDEFINED, "the server is stopping")
+                    self._end(transfer, Ending.STOPPED)
+
+    def _watch(self, descriptor: int, handler: Handler) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _turn(self) -> set[int]:
+        """Waits once, handles whatever is ready or due, and says what was ready."""
+        pause = max(0.0, self._deadlines[0][0] - self._clock()) if self._deadlines else None
+        ready = self._epoll.poll(pause)
+        ready.append((_TIMERS, 0))
+        now = self._clock()
+        for descriptor, events in ready:
+            # A handler may have closed this one; a new owner of the same number finds nothing to read, and waits.
+            handler = self._handlers.get(descriptor)
+            if handler is None:
+                continue
+            try:
+                handler(events, now)
+            except Exception:  # noqa: BLE001 - the one guard: a bug must not stop the rack's boot
+                self._on_bug()
+        return {descriptor for descriptor, _ in ready}
+
+    def _on_bug(self) -> None:
+        """The packet at hand has found a bug: it is reported, and costs nobody but its sender."""
+        log.exception("tftp: a packet could not be handled")
+        self._recorder.count(Counter.DROPPED, "internal")
+        if self._current is not None and self._transfers.get(self._current.peer) is self._current:
+            self._end(self._current, Ending.INTERNAL)
+
+    def _on_requests(self, events: int, now: float) -> None:
+        for _ in range(REQUESTS_PER_WAKE):
+            self._current = None
+            try:
+                datagram, ancillary, flags, peer = self._listener.recvmsg(LARGEST_REQUEST, 64)
+            except BlockingIOError:
+                return
+            try:
+                if flags & socket.MSG_TRUNC:
+                    raise _Dropped("oversize")
+                self._on_datagram(datagram, peer, _destination(ancillary), now)
+            except (Malformed, _Dropped) as dropped:
+                self._recorder.count(Counter.DROPPED, dropped.reason)
+
+    def _on_datagram(self, datagram: bytes, peer: Peer, local: str, now: float) -> None:
+        request = parse(datagram)
+        if not isinstance(request, Request):
+            raise _Dropped("unexpected")
+        if peer[1] == 0:
+            raise _Dropped("port")
+        try:
+            if request.opcode is Opcode.WRQ:
+                raise Refused(ErrorCode.ACCESS_VIOLATION, "write", "this server only reads")
+            self._on_read(request, peer, local, now)
+        except Refused as refused:
+            log.info("tftp: refused %r to %s:%d: %s", request.filename, *peer, refused.message)
+            self._recorder.count(Counter.REFUSED, refused.reason)
+            _refuse(local, peer, refused)
+
+    def _on_read(self, request: Request, peer: Peer, local: str, now: float) -> None:
+        running = self._transfers.get(peer)
+        if running is not None:
+            if running.untouched and running.request == request:
+                # Sent again before our answer arrived, which has a timer of its own.
+                raise _Dropped("duplicate")
+            self._end(running, Ending.SUPERSEDED)
+        if len(self._transfers) >= self._max_sessions:
+            raise _Dropped("busy")
+        transfer = self._current = self._transfers[peer] = self._new_transfer(request, peer, local)
+        self._watch(transfer.socket.fileno(), partial(self._on_transfer, transfer))
+        self._watch(transfer.doorman.fileno(), partial(self._on_stranger, transfer))
+        transfer.start(now)
+        self._set_alarm(transfer)
+        self._settle(transfer, 0)
+
+    def _new_transfer(self, request: Request, peer: Peer, local: str) -> Transfer:
+        content = self._library.acquire(request.filename, request.mode)
+        try:
+            terms = negotiate(request.options, content.size, self._limits)
+            return Transfer(peer, local, request, terms, content, self._library, self._recorder)
+        except OSError as error:
+            self._library.release(content)
+            log.warning("tftp: no transfer to %s:%d: %s", *peer, error)
+            raise _Dropped("resources" if error.errno in _EXHAUSTED else "unroutable") from error
+
+    def _on_transfer(self, transfer: Transfer, events: int, now: float) -> None:
+        """The hot path: nearly every packet of a boot comes through here."""
+        self._current = transfer
+        transfer.on_ready(events, now)
+        self._settle(transfer, events)
+
+    def _on_stranger(self, transfer: Transfer, events: int, now: float) -> None:
+        self._current = transfer
+        transfer.on_stranger()
+
+    def _on_timers(self, events: int, now: float) -> None:
+        """An alarm stays as it is when its deadline is put off, as every packet does; the deadline is checked here."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            due, _, transfer = heapq.heappop(self._deadlines)
+            if transfer.ending is not None or due != transfer.alarm:
+                continue
+            self._current = transfer
+            if transfer.deadline <= due:
+                transfer.on_deadline(now)
+            self._set_alarm(transfer)
+            self._settle(transfer, 0)
+
+    def _set_alarm(self, transfer: Transfer) -> None:
+        transfer.alarm = transfer.deadline
+        heapq.heappush(self._deadlines, (transfer.deadline, next(self._ticket), transfer))
+
+    def _settle(self, transfer: Transfer, events: int) -> None:
+        """After a transfer has done something: is it over, must it wait for room to send, is its alarm too late?"""
+        if transfer.ending is not None:
+            self._end(transfer, transfer.ending)
+        elif transfer.unsent is not None or events & select.EPOLLOUT:
+            wanted = select.EPOLLIN if transfer.unsent is None else select.EPOLLIN | select.EPOLLOUT
+            self._epoll.modify(transfer.socket.fileno(), wanted)
+        if transfer.deadline < transfer.alarm:
+            self._set_alarm(transfer)
+
+    def _end(self, transfer: Transfer, ending: Ending) -> None:
+        transfer.end(ending)
+        del self._transfers[transfer.peer]
+        for one in (transfer.socket, transfer.doorman):
+            self._handlers.pop(one.fileno(), None)
+        transfer.close()
+        transfer.report(self._clock())
+
+
+def _destination(ancillary: list[tuple[int, int, bytes]]) -> str:
+    """Our address that a request was sent to, or "" if unknown. A broadcast gets no answer (RFC 1123, 4.2.3.2)."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            _, local, destination = _PKTINFO.unpack_from(data)
+            if local not in (_UNKNOWN, destination):
+                raise _Dropped("broadcast")
+            return "" if local == _UNKNOWN else socket.inet_ntoa(local)
+    return ""
+
+
+def _refuse(local: str, peer: Peer, refused: Refused) -> None:
+    """An ERROR from a port of its own: the client may already take the listener's port for the server's TID."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as reply:
+        reply.bind((local, 0))
+        reply.sendto(Error(refused.code, refused.message).pack(), peer)
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raises the soft limit of open files, often 1024, as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

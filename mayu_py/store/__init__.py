@@ -1,0 +1,115 @@
+"""State that outlives a process. Workers share nothing but a store; every change it acknowledges is on the disk."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+from mayu_py.core.exchange import Event
+from mayu_py.core.hosts import Host, Identity, Stage, State
+from mayu_py.core.inventory import Told
+from mayu_py.errors import IllegalTransition, RangeExhausted
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something happened: wall clock for people, CLOCK_MONOTONIC (ns since boot) for measuring on this machine."""
+
+    at: str
+    monotonic_ns: int
+
+    @classmethod
+    def now(cls) -> Self:
+        """The present."""
+        return cls(datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic_ns())
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something worth remembering that moves no host: a worker restarted, a config was served."""
+
+    kind: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    host: Host | None = None
+
+
+Entry = tuple[Event | Happened, Stamp]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One row of the history. `id` grows and is never used twice."""
+
+    id: int
+    at: str
+    monotonic_ns: int
+    serial: str | None
+    host: str | None
+    kind: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a host stands. `since` is when it came into its state."""
+
+    state: State
+    stage: Stage | None
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the store adds to the config. `revision` moves with every change of it."""
+
+    revision: int
+    enrolled: tuple[Host, ...]
+    told: Mapping[str, Told]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker process, as the supervisor last saw it."""
+
+    worker: str
+    pid: int
+    ready: bool
+    restarts: int
+
+
+class Store(Protocol):
+    """What a worker may ask of the state. Every method is one atomic, durable step; any of them raises StoreError."""
+
+    def revision(self) -> int:
+        """The inventory's revision; cheap enough for every packet."""
+
+    def inventory(self) -> Inventory:
+        """All enrolled hosts and all that machines told."""
+
+    def enrol(self, identities: Sequence[Identity], choose: Callable[[Identity, Inventory], Host]) -> list[Host | RangeExhausted]:
+        """Write one record for each identity that has none yet, all in one commit. `choose` sees the earlier ones."""
+
+    def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
+        """Write events down and move hosts by them. A move that is not legal is written as `refused` and returned."""
+
+    def statuses(self) -> Mapping[str, Status]:
+        """Host name -> where it stands; a host nothing happened to is absent."""
+
+    def events(self, after: int, limit: int) -> list[StoredEvent]:
+        """The history after event `after`, oldest first."""
+
+    def count(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
+        """Add to the counters of a worker: (name, reason) -> how many more."""
+
+    def counters(self) -> list[tuple[str, str, str, int]]:
+        """(worker, name, reason, count), sorted."""
+
+    def set_workers(self, workers: Sequence[WorkerStatus]) -> None:
+        """Replace what is known of the worker processes."""
+
+    def workers(self) -> list[WorkerStatus]:
+        """The worker processes, by name."""
+
+    def close(self) -> None:
+        """Let go of the files."""

@@ -1,0 +1,55 @@
+"""What both command lines share: errors told once at the top, colours that turn off, shell completion."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import click
+from click.shell_completion import get_completion_class
+
+from mayu_py.errors import MayuError
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def run(command: click.Command, name: str) -> None:
+    """Run a command line. A MayuError is message and hint, exit 1; anything else unexpected is a bug: traceback."""
+    if os.environ.get("NO_COLOR"):
+        # https://no-color.org: any non-empty value turns colours off.
+        os.environ.setdefault("TERM", "dumb")
+    try:
+        command.main(prog_name=name, standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except MayuError as error:
+        click.echo(f"{click.style(f'{name}:', fg='red', bold=True)} {error.message}", err=True)
+        if error.hint:
+            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`mayuctl list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def completion(group: click.Group, name: str) -> Callable[[str], None]:
+    """Add the verb `completion SHELL` to a command line."""
+
+    @group.command("completion")
+    @click.argument("shell", type=click.Choice(SHELLS))
+    def command(shell: str) -> None:
+        """Print the completion script of a shell.
+
+        \b
+        Example:  eval "$(mayu completion bash)"
+        """
+        found = get_completion_class(shell)
+        assert found is not None
+        variable = f"_{name.upper()}_COMPLETE"
+        click.echo(found(group, {}, name, variable).source())
+
+    return command.callback or (lambda shell: None)

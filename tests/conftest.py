@@ -1,0 +1,42 @@
+"""Tiers: the folder sets the marker and the deadline. `REQUIRE_TIERS=unit,net` turns a skip in those tiers into a failure."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+TIERS = {"unit": 20, "integration": 60, "net": 120, "vm": 600}
+ROOT_TIERS = {"net", "vm"}
+HERE = Path(__file__).parent
+
+
+def _tier(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = _tier(item)
+        item.add_marker(getattr(pytest.mark, tier))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIERS[tier]))
+    # What takes seconds to fail comes before what takes minutes; the sort is stable, so the shuffle within stays.
+    items.sort(key=lambda item: list(TIERS).index(_tier(item)))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _tier(item) in ROOT_TIERS and os.geteuid() != 0:
+        pytest.skip(f"tier {_tier(item)} makes network namespaces: it needs root, and this is uid {os.geteuid()}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    required = os.environ.get("REQUIRE_TIERS", "").split(",")
+    if report.skipped and not hasattr(report, "wasxfail") and _tier(item) in required:
+        report.outcome = "failed"
+        report.longrepr = f"tier {_tier(item)} is required, but the test was skipped: {report.longrepr}"
+    return report

@@ -1,0 +1,229 @@
+"""The DHCP worker on a loopback socket: every datagram is answered or counted, none takes it down."""
+
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from mayu_py.core.hosts import Mac
+from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.services.desk import Desk
+from mayu_py.services.dhcp import DhcpServer
+from mayu_py.store.sqlite import SqliteStore
+from mayu_py.wire import dhcp4
+from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
+
+LOOPBACK = IPv4Address("127.0.0.1")
+SETTINGS = Settings(
+    network=Network(
+        "lo",
+        LOOPBACK,
+        IPv4Network("127.0.0.0/8"),
+        range=AddressRange(IPv4Address("127.0.1.1"), IPv4Address("127.0.1.20")),
+        gateway=IPv4Address("127.0.0.254"),
+        dns=(IPv4Address("127.0.0.253"),),
+    ),
+    images={},
+    profiles=(),
+    hosts=(HostEntry("node-5", IPv4Address("127.0.0.5"), "node", (Mac("52:54:00:00:00:05"),)),),
+    unknown_hosts=UnknownHosts.ENROL,
+)
+SECONDS = 5.0
+
+
+class Server:
+    """The worker's loop in a thread, and a relay's socket: replies to a relay are unicast, so loopback carries them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.bind(("127.0.0.1", 0))
+        self.desk = Desk("dhcp", SETTINGS, lambda: SqliteStore(path))
+        self.desk.open()
+        self.server = DhcpServer(self.socket, self.desk)
+        self.stop_read, self.stop_write = os.pipe()
+        self.thread = threading.Thread(target=self.server.serve, args=(self.stop_read,))
+        self.thread.start()
+        self.sent = 0
+
+    def send(self, datagram: bytes) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(datagram, self.socket.getsockname())
+        self.sent += 1
+
+    def close(self) -> Counter[tuple[str, str]]:
+        """Stop; returns what was counted."""
+        os.close(self.stop_write)
+        self.thread.join(SECONDS)
+        assert not self.thread.is_alive()
+        # What the loop had not taken in yet when it was told to stop.
+        while self._waiting():
+            self.server.drain()
+        self.desk.close()
+        self.socket.close()
+        with closing(SqliteStore(self.path)) as store:
+            return Counter({(name, reason): count for _, name, reason, count in store.counters()})
+
+    def _waiting(self) -> bool:
+        try:
+            return bool(self.socket.recvmsg(1, 0, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    started = Server(tmp_path / "mayu.db")
+    yield started
+    if started.thread.is_alive():
+        started.close()
+
+
+def discover(**fields: object) -> Message:
+    options = {Option.MESSAGE_TYPE: bytes((MessageType.DISCOVER,))}
+    given = {"op": Op.BOOTREQUEST, "xid": 7, "chaddr": bytes.fromhex("525400000005"), "options": options, **fields}
+    return Message(**given)  # type: ignore[arg-type]
+
+
+GOOD = dhcp4.build(discover())
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> bytes:
+    """A good packet with a few bytes changed, added or cut: the parser gets far before it stumbles."""
+    raw = bytearray(GOOD)
+    for _ in range(draw(st.integers(0, 6))):
+        raw[draw(st.integers(0, len(raw) - 1))] = draw(st.integers(0, 255))
+    tail = draw(st.binary(max_size=40))
+    return bytes(raw[: draw(st.integers(0, len(raw)))] + tail)
+
+
+options = st.dictionaries(st.integers(1, 254), st.binary(max_size=40), max_size=8)
+built = st.builds(
+    lambda options, kind, **more: dhcp4.build(discover(options={**options, 53: bytes((kind,))}, **more)),
+    options,
+    st.integers(0, 9),
+    chaddr=st.binary(max_size=16),
+    htype=st.integers(0, 255),
+    flags=st.sampled_from([0, 0x8000, 0xFFFF]),
+    ciaddr=st.integers(0, 2**32 - 1).map(IPv4Address),
+    file=st.binary(max_size=100),
+)
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_odd_datagrams_are_all_accounted_for(server: Server) -> None:
+    @settings(
+        max_examples=10_000,
+        database=None,
+        phases=[Phase.generate],
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.one_of(st.binary(max_size=600), mangled(), built))
+    def throw(datagram: bytes) -> None:
+        server.send(datagram)
+
+    throw()
+    assert server.thread.is_alive()
+    counted = server.close()
+    assert counted["dhcp.drop", "internal"] == 0
+    assert sum(counted.values()) == server.sent >= 10_000
+    reasons = {reason for name, reason in counted if name == "dhcp.drop"}
+    assert {"truncated", "no-magic-cookie", "option-overruns", "message-type", "not-ethernet"} <= reasons
+
+
+@pytest.mark.parametrize(
+    ("datagram", "counter"),
+    [
+        (b"", ("dhcp.drop", "truncated")),
+        (GOOD[:-80], ("dhcp.drop", "truncated")),
+        (dhcp4.build(discover(op=Op.BOOTREPLY)), ("dhcp.drop", "not-a-request")),
+        (dhcp4.build(discover(htype=6)), ("dhcp.drop", "not-ethernet")),
+        (dhcp4.build(discover(options={53: b"\2"})), ("dhcp.drop", "server-message")),
+        (dhcp4.build(discover(options={53: b"\1", 50: b"abc"})), ("dhcp.drop", "address-option")),
+        (dhcp4.build(discover(options={53: b"\7"})), ("dhcp.unanswered", "release")),
+        (dhcp4.build(discover(options={53: b"\3", 54: b"\1\2\3\4"})), ("dhcp.unanswered", "request")),
+    ],
+)
+def test_what_is_not_answered_is_counted_by_its_reason(server: Server, datagram: bytes, counter: tuple[str, str]) -> None:
+    server.send(datagram)
+    assert server.close() == Counter({counter: 1})
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A relay agent at 127.0.0.1; port 67 is not ours without root, so the server is told another one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+        agent.bind(("127.0.0.1", 0))
+        agent.settimeout(SECONDS)
+        monkeypatch.setattr(dhcp4, "SERVER_PORT", agent.getsockname()[1])
+        yield agent
+
+
+def ask(server: Server, relay: socket.socket, message: Message) -> Message:
+    server.send(dhcp4.build(message))
+    return dhcp4.parse(relay.recv(2048))
+
+
+def test_a_relayed_discover_is_answered_to_the_relay_with_its_option_82(server: Server, relay: socket.socket) -> None:
+    options = {53: b"\1", 82: b"\1\4port", 61: b"\1abcdef", 55: bytes((1, 3, 6, 12, 28))}
+    offer = ask(server, relay, discover(giaddr=LOOPBACK, hops=1, options=options))
+    assert (offer.type, offer.op, offer.xid) == (MessageType.OFFER, Op.BOOTREPLY, 7)
+    assert (str(offer.yiaddr), offer.giaddr) == ("127.0.0.5", LOOPBACK)
+    assert dict(offer.options) == {
+        53: b"\2",
+        54: LOOPBACK.packed,
+        51: (3600).to_bytes(4, "big"),
+        58: (1800).to_bytes(4, "big"),
+        59: (3150).to_bytes(4, "big"),
+        1: bytes((255, 0, 0, 0)),
+        28: bytes((127, 255, 255, 255)),
+        3: IPv4Address("127.0.0.254").packed,
+        6: IPv4Address("127.0.0.253").packed,
+        12: b"node-5",
+        61: b"\1abcdef",
+        82: b"\1\4port",
+    }
+
+
+def test_only_what_was_asked_for_is_sent_of_what_may_be_left_out(server: Server, relay: socket.socket) -> None:
+    offer = ask(server, relay, discover(giaddr=LOOPBACK, options={53: b"\1", 55: bytes((1,))}))
+    assert Option.SUBNET_MASK in offer.options
+    assert not {Option.ROUTER, Option.HOST_NAME, Option.DOMAIN_NAME_SERVER} & set(offer.options)
+
+
+def test_a_pxe_rom_and_ipxe_are_told_apart(server: Server, relay: socket.socket) -> None:
+    uuid = b"\0" + bytes(16)
+    rom = {53: b"\1", 60: b"PXEClient:Arch:00000:UNDI:002001", 93: b"\0\0", 97: uuid}
+    offer = ask(server, relay, discover(giaddr=LOOPBACK, options=rom))
+    assert (offer.file, str(offer.siaddr)) == (b"undionly.kpxe", "127.0.0.1")
+    assert offer.options[Option.VENDOR_CLASS] == b"PXEClient"
+    assert offer.options[Option.VENDOR_SPECIFIC] == bytes((6, 1, 8, 255))
+    assert (offer.options[Option.BOOTFILE_NAME], offer.options[Option.CLIENT_UUID]) == (b"undionly.kpxe", uuid)
+    for sign in ({77: b"iPXE"}, {77: b"\4iPXE"}, {175: b"\xb1\5\1\x1a\xf4\x10\0"}):
+        offer = ask(server, relay, discover(giaddr=LOOPBACK, options={**rom, **sign}))
+        assert offer.file == b"http://127.0.0.1:4081/boot.ipxe"
+        assert offer.options[Option.IPXE] == bytes((176, 1, 1))
+
+
+def test_a_stranger_is_enrolled_before_it_is_answered(server: Server, relay: socket.socket) -> None:
+    offer = ask(server, relay, discover(giaddr=LOOPBACK, chaddr=bytes.fromhex("525400000099")))
+    assert str(offer.yiaddr) == "127.0.1.1"
+    with closing(SqliteStore(server.path)) as store:
+        assert [str(host.address) for host in store.inventory().enrolled] == ["127.0.1.1"]
+
+
+def test_a_wrong_claim_is_refused_with_the_reason(server: Server, relay: socket.socket) -> None:
+    claim = {53: b"\3", 50: IPv4Address("127.0.0.77").packed}
+    nak = ask(server, relay, discover(giaddr=LOOPBACK, options=claim))
+    assert (nak.type, nak.broadcast, nak.yiaddr) == (MessageType.NAK, True, dhcp4.ZERO)
+    assert nak.options[Option.MESSAGE] == b"node-5 has 127.0.0.5, not 127.0.0.77"

@@ -1,0 +1,214 @@
+"""The store: what it acknowledges is there, moves are legal, and many writers do not collide."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from mayu_py.core.exchange import Became, Event, Learned, Reached
+from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid
+from mayu_py.core.inventory import Told, compose, enrol
+from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.errors import RangeExhausted, StoreError
+from mayu_py.store import Happened, Inventory, Stamp, WorkerStatus
+from mayu_py.store.sqlite import SqliteStore
+
+NOW = Stamp("2026-01-01T00:00:00.000+00:00", 5)
+HOST = Host("node-1", IPv4Address("10.77.0.11"), (Mac("52:54:00:00:00:01"),), serial="KC-1", profile="node")
+SETTINGS = Settings(
+    network=Network(
+        "br0",
+        IPv4Address("10.77.0.1"),
+        IPv4Network("10.77.0.0/24"),
+        range=AddressRange(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.73")),
+    ),
+    images={},
+    profiles=(),
+    hosts=(HostEntry("node-1", IPv4Address("10.77.0.11"), "node", macs=HOST.macs),),
+    unknown_hosts=UnknownHosts.ENROL,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "mayu.db")
+    yield opened
+    opened.close()
+
+
+def machine(number: int) -> Identity:
+    return Identity(mac=Mac(f"52:54:00:00:01:{number:02x}"))
+
+
+def choose(identity: Identity, inventory: Inventory) -> Host:
+    hosts = compose(SETTINGS, inventory.enrolled, inventory.told)
+    known = next((host for host in hosts if identity.mac in host.macs), None)
+    return known or enrol(identity, hosts, SETTINGS)
+
+
+def record(store: SqliteStore, *events: Event | Happened) -> None:
+    store.record([(event, NOW) for event in events])
+
+
+def test_a_host_goes_through_its_states_and_the_history_says_so(store: SqliteStore) -> None:
+    record(store, Reached(HOST, Stage.DHCP), Reached(HOST, Stage.IGNITION), Became(HOST, State.INSTALLING))
+    record(store, Reached(HOST, Stage.RUNNING), Became(HOST, State.RUNNING))
+    status = store.statuses()["node-1"]
+    assert (status.state, status.stage, status.since) == (State.RUNNING, Stage.RUNNING, NOW.at)
+    assert [(event.kind, *event.detail.values()) for event in store.events(0, 10)] == [
+        ("stage", "dhcp"),
+        ("stage", "ignition"),
+        ("state", "configured", "installing"),
+        ("stage", "running"),
+        ("state", "installing", "running"),
+    ]
+
+
+def test_an_illegal_move_is_refused_told_and_written_down(store: SqliteStore) -> None:
+    refused = store.record([(Became(HOST, State.RUNNING), NOW)])
+    assert [error.message for error in refused] == ["a host that is configured cannot become running"]
+    assert "node-1" not in store.statuses()
+    assert [event.kind for event in store.events(0, 10)] == ["refused"]
+
+
+def test_a_sign_that_says_nothing_new_is_not_written(store: SqliteStore) -> None:
+    record(store, Reached(HOST, Stage.TFTP), Reached(HOST, Stage.TFTP), Reached(HOST, Stage.DHCP, from_ipxe=True))
+    assert len(store.events(0, 10)) == 1
+
+
+def test_a_failure_keeps_its_text(store: SqliteStore) -> None:
+    record(store, Became(HOST, State.FAILED, "ignition: no config"))
+    assert [(event.kind, event.detail) for event in store.events(0, 10)] == [
+        ("state", {"from": "configured", "to": "failed"}),
+        ("failed", {"text": "ignition: no config"}),
+    ]
+
+
+def test_events_are_read_from_where_one_left_off(store: SqliteStore) -> None:
+    record(store, *(Happened("worker", {"n": n}) for n in range(5)))
+    first = store.events(0, 3)
+    rest = store.events(first[-1].id, 3)
+    assert [event.detail["n"] for event in (*first, *rest)] == [0, 1, 2, 3, 4]
+
+
+def test_enrolment_is_durable_and_moves_the_revision(store: SqliteStore, tmp_path: Path) -> None:
+    before = store.revision()
+    (host,) = store.enrol([machine(1)], choose)
+    assert isinstance(host, Host)
+    assert (host.name, str(host.address)) == ("10-77-0-10", "10.77.0.10")
+    assert store.revision() > before
+    other = SqliteStore(tmp_path / "mayu.db")
+    assert other.inventory().enrolled == (host,)
+    other.close()
+
+
+def test_one_machine_in_many_packets_is_one_host(store: SqliteStore) -> None:
+    hosts = store.enrol([machine(1), machine(1), machine(2)], choose)
+    assert hosts[0] == hosts[1] != hosts[2]
+    assert len(store.inventory().enrolled) == 2
+
+
+def test_an_exhausted_range_refuses_by_name_and_the_others_keep_their_records(store: SqliteStore) -> None:
+    results = store.enrol([machine(n) for n in range(65)], choose)
+    enrolled = [result for result in results if isinstance(result, Host)]
+    assert len(enrolled) == 63  # 64 addresses, and one of them is node-1's.
+    refusals = [result.message for result in results if isinstance(result, RangeExhausted)]
+    assert len(refusals) == 2
+    assert "(10.77.0.10 to 10.77.0.73) has no free address" in refusals[0]
+    assert len({host.address for host in enrolled}) == 63
+
+
+def test_another_process_sees_the_revision_move(store: SqliteStore, tmp_path: Path) -> None:
+    before = store.revision()
+    other = SqliteStore(tmp_path / "mayu.db")
+    other.enrol([machine(1)], choose)
+    other.close()
+    assert store.revision() == before + 1
+
+
+def test_concurrent_writers_never_hand_out_an_address_twice(tmp_path: Path) -> None:
+    def enrol_some(start: int) -> list[Host | RangeExhausted]:
+        mine = SqliteStore(tmp_path / "mayu.db")
+        try:
+            return [mine.enrol([machine(start + n)], choose)[0] for n in range(8)]
+        finally:
+            mine.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        results = [host for batch in threads.map(enrol_some, range(0, 32, 8)) for host in batch]
+    addresses = [host.address for host in results if isinstance(host, Host)]
+    assert len(addresses) == len(set(addresses)) == 32
+
+
+def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        mine = SqliteStore(tmp_path / "mayu.db")
+        for number in range(1000):
+            host = mine.enrol([machine(number % 60)], choose)[0]
+            assert isinstance(host, Host)
+            os.write(write, f"{host.name}\n".encode())
+        os._exit(0)
+    os.close(write)
+    acknowledged = b""
+    while acknowledged.count(b"\n") < 5:
+        acknowledged += os.read(read, 4096)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while more := os.read(read, 4096):
+        acknowledged += more
+    os.close(read)
+    after = SqliteStore(tmp_path / "mayu.db")
+    names = {host.name for host in after.inventory().enrolled}
+    after.close()
+    assert names >= set(acknowledged.decode().split())
+
+
+def test_what_a_machine_told_is_added_to_its_record(store: SqliteStore) -> None:
+    uuid = Uuid("00112233-4455-6677-8899-aabbccddeeff")
+    record(store, Learned(replace(HOST, serial=None), Identity("KC-1", uuid)))
+    inventory = store.inventory()
+    assert inventory.told == {"node-1": Told("KC-1", uuid)}
+    (host,) = compose(SETTINGS, (), inventory.told)
+    assert (host.serial, host.uuid) == ("KC-1", uuid)
+
+
+def test_counters_add_up_over_flushes(store: SqliteStore) -> None:
+    store.count("dhcp", {("dhcp.drop", "truncated"): 2})
+    store.count("dhcp", {("dhcp.drop", "truncated"): 3, ("dhcp.sent", "offer"): 1})
+    assert store.counters() == [("dhcp", "dhcp.drop", "truncated", 5), ("dhcp", "dhcp.sent", "offer", 1)]
+
+
+def test_workers_are_replaced_whole(store: SqliteStore) -> None:
+    store.set_workers([WorkerStatus("dhcp", 10, True, 0), WorkerStatus("tftp", 11, True, 0)])
+    store.set_workers([WorkerStatus("dhcp", 12, False, 1)])
+    assert store.workers() == [WorkerStatus("dhcp", 12, False, 1)]
+
+
+def test_the_config_wins_over_an_enrolled_record() -> None:
+    enrolled = Host("10-77-0-11", IPv4Address("10.77.0.11"), (machine(1).mac or Mac(),))
+    assert [host.name for host in compose(SETTINGS, (enrolled,), {})] == ["node-1"]
+
+
+def test_a_file_of_another_schema_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mayu.db"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")
+    db.close()
+    with pytest.raises(StoreError, match="schema 99"):
+        SqliteStore(path)
+
+
+def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "mayu.db"
+    path.write_text("this is not SQLite" * 100)
+    with pytest.raises(StoreError, match=r"mayu\.db"):
+        SqliteStore(path)
