@@ -16,12 +16,11 @@ import re
 import zlib
 from dataclasses import dataclass
 
-import msgspec
-
 from ignition import model, validate
 from ignition.document import Kind, MapNode, Mark, Node, ScalarNode
 from ignition.errors import Problem
 from ignition.model import Findings, Path
+from ignition.validate import UNSUPPORTED_VERSION
 
 SPEC = "3.3.0"
 _MINOR = 3
@@ -48,7 +47,7 @@ def translate(document: Node) -> Translation:
     if variant is None or not isinstance(document, MapNode):
         return Translation(None, tuple(findings.problems))
     config = model.read(document, model.Config, _DIALECTS[variant], findings, _MINOR)
-    config = msgspec.structs.replace(config, ignition=msgspec.structs.replace(config.ignition, version=SPEC))
+    config = config.in_version(SPEC)
     if findings.has_errors:
         return Translation(None, tuple(findings.problems))
     broken = validate.check(config, document, _MINOR, is_json=False)
@@ -141,6 +140,20 @@ def _prepare_resource(node: MapNode, path: Path, findings: Findings) -> MapNode:
     return _with_data_url(rest, inline)
 
 
+def _prepare_config_reference(node: MapNode, path: Path, findings: Findings) -> MapNode:
+    """Turn an inline config into a data URL, if Ignition would accept it."""
+    inline = node.by_key.get("inline")
+    if isinstance(inline, ScalarNode) and not _is_null(inline):
+        for problem in validate.validate(inline.text.encode()).problems:
+            if problem.message == UNSUPPORTED_VERSION:
+                # Whoever fetches it may be newer than this library.
+                findings.warning(inline.mark, (*path, "inline"), f"not validated: {problem.message}")
+            elif problem.is_error:
+                message = f"config is not valid: {problem.path + ': ' if problem.path else ''}{problem.message}"
+                findings.error(inline.mark, (*path, "inline"), message)
+    return _prepare_resource(node, path, findings)
+
+
 def _with_data_url(node: MapNode, inline: ScalarNode) -> MapNode:
     is_compressed = bool(_text(node.by_key.get("compression")))
     url, compression = data_url(inline.text.encode(), may_compress=not is_compressed)
@@ -210,7 +223,7 @@ _FCOS = model.Dialect(
     prepare={
         model.CaReference: _prepare_resource,
         model.Config: _prepare_config,
-        model.ConfigReference: _prepare_resource,
+        model.ConfigReference: _prepare_config_reference,
         model.Directory: _prepare_directory,
         model.File: _prepare_file,
         model.Filesystem: _prepare_filesystem,

@@ -72,6 +72,8 @@ class Record:
         text = (directory / RECORD).read_text()
         try:
             fields = json.loads(text)
+            if fields["schema"] != SCHEMA:
+                raise ValueError(f"schema {fields['schema']!r}, not {SCHEMA}")
             return cls(fields["id"], Owner(**fields["owner"]), fields["created_at"], fields["schema"])
         except (ValueError, KeyError, TypeError) as error:
             raise HarnessError(f"{directory / RECORD}: not a lab record: {error}") from error

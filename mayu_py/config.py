@@ -113,7 +113,13 @@ def _boot_files(settings: Settings) -> Iterator[Problem]:
         return
     for key in ("bios", "uefi_x64"):
         name = getattr(settings.boot, key)
-        if not (root / name).is_file():
+        file = root / name
+        if file.is_file() and not file.resolve().is_relative_to(root.resolve()):
+            # TFTP never leaves its root, and Debian's ipxe.efi is a link to /boot.
+            yield settings.boot.origin.error(
+                f"{file} is a link to {file.resolve()}, outside of tftp.root", key, hint="copy the file into the folder"
+            )
+        elif not file.is_file():
             found = ", ".join(sorted(file.name for file in root.iterdir() if file.suffix in (".kpxe", ".efi", ".pxe")))
             yield settings.boot.origin.error(f"there is no file {name} in {root}", key, hint=f"there are: {found or 'none'}")
 

@@ -14,11 +14,12 @@ SHELLS = ("bash", "zsh", "fish")
 
 def run(command: click.Command, name: str) -> None:
     """Run a command line. A MayuError is message and hint, exit 1; anything else unexpected is a bug: traceback."""
-    if os.environ.get("NO_COLOR"):
-        # https://no-color.org: any non-empty value turns colours off.
-        os.environ.setdefault("TERM", "dumb")
+    # https://no-color.org: any non-empty value turns colours off. Rich reads the variable itself.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        command.main(prog_name=name, standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
+        # Outside of its standalone mode click returns what `Context.exit` was given.
+        code = command.main(prog_name=name, standalone_mode=False, color=color)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

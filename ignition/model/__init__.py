@@ -3,7 +3,7 @@
 Field order is that of Ignition's own Go structs, so that encoding gives the bytes Butane gives.
 """
 
-from ignition.model.dialects import BUTANE, IGNITION, Dialect, Findings, Path, dotted, locate
+from ignition.model.dialects import IGNITION, Dialect, Findings, Path, dotted, locate
 from ignition.model.reader import read
 from ignition.model.types import (
     TLS,
@@ -44,7 +44,6 @@ from ignition.model.types import (
 )
 
 __all__ = [
-    "BUTANE",
     "IGNITION",
     "TLS",
     "CaReference",

@@ -32,6 +32,10 @@ class Findings:
     def warning(self, mark: Mark, path: Path, message: str, hint: str = "") -> None:
         self._add(Severity.WARNING, mark, path, message, hint)
 
+    def forget_warnings(self, since: int) -> None:
+        """Drop the warnings that came after the first `since` problems."""
+        self.problems[since:] = [problem for problem in self.problems[since:] if problem.is_error]
+
     def _add(self, severity: Severity, mark: Mark, path: Path, message: str, hint: str) -> None:
         self.problems.append(Problem(severity, mark, dotted(path, is_json=self.is_json), message, hint))
 
@@ -52,12 +56,8 @@ class Dialect:
     is_json: bool
     prepare: Mapping[type[msgspec.Struct], Prepare] = field(default_factory=dict)
 
-    def key(self, attribute: str, json_key: str) -> str:
-        return json_key if self.is_json else attribute
-
 
 IGNITION = Dialect(is_json=True)
-BUTANE = Dialect(is_json=False)
 
 
 def dotted(path: Path, *, is_json: bool = True) -> str:

@@ -28,7 +28,7 @@ def read(node: Node, type_: type[P], dialect: Dialect, findings: Findings, minor
 
     Problems go to `findings`; wrong values are left at zero.
     """
-    part = _Reader(dialect, findings, minor).part(node, type_, ())
+    part = _Reader(dialect, findings, minor).part(node, type_, (), type_)
     return type_() if part is _ABSENT else part
 
 
@@ -75,13 +75,13 @@ class _Reader:
             else {str: _text, int: _integer, bool: ScalarNode.as_bool}
         )
 
-    def part(self, node: Node, type_: type[Part], path: Path, base: Part | None = None) -> Any:
+    def part(self, node: Node, type_: type[Part], path: Path, owner: type[Part], base: Part | None = None) -> Any:
         """Return the part that a mapping holds, absent when empty.
 
         It is laid over `base`: where JSON repeats a key, Go fills the same struct again.
         """
         if not isinstance(node, MapNode):
-            return self.absent(node, type_, path, type_.__name__)
+            return self.absent(node, owner, path, type_)
         if prepare := self.dialect.prepare.get(type_):
             node = prepare(node, path, self.findings)
         values: dict[str, Any] = {} if base is None else msgspec.structs.asdict(base)
@@ -90,11 +90,15 @@ class _Reader:
             field = known.get(key.text) or self.unknown(key, known, path)
             if field is None:
                 continue
+            before = len(self.findings.problems)
             inner = (*path, field.json_key)
             read_value = self.list if field.is_list else self.value
             value = read_value(child, field, inner, type_, values.get(field.attribute))
             if value is not _ABSENT:
                 values[field.attribute] = value
+            if key.text not in known:
+                # Ignition matches keys exactly when it looks for unused ones, so it looks no deeper here.
+                self.findings.forget_warnings(before)
         return type_(**values) if values else _ABSENT
 
     def unknown(self, key: ScalarNode, known: Mapping[str, _Field], path: Path) -> _Field | None:
@@ -110,41 +114,46 @@ class _Reader:
 
     def list(self, node: Node, field: _Field, path: Path, owner: type[Part], base: tuple[Any, ...] | None) -> Any:
         if not isinstance(node, ListNode):
-            return self.absent(node, owner, path, f"list of {field.type.__name__}")
+            return self.absent(node, owner, path, field.type, is_list=True)
         values = (
             self.value(item, field, (*path, index), owner, base[index] if base and index < len(base) else None)
             for index, item in enumerate(node.items)
         )
         # Go keeps an element it could not fill at its zero value, and null is such an element.
-        return tuple(field.type() if value is _ABSENT else value for value in values)
+        return tuple(field.type() if value is _ABSENT else value for value in values) or _ABSENT
 
     def value(self, node: Node, field: _Field, path: Path, owner: type[Part], base: Any) -> Any:
         scalar = self.scalars.get(field.type)
         if scalar is None:
-            return self.part(node, field.type, path, base)
+            return self.part(node, field.type, path, owner, base)
         if isinstance(node, ScalarNode) and node.kind is not Kind.NULL:
             value = scalar(node)
             if value is not None:
                 return value
-        return self.absent(node, owner, path, field.type.__name__)
+        return self.absent(node, owner, path, field.type)
 
-    def absent(self, node: Node, owner: type[Part], path: Path, wanted: str) -> Any:
+    def absent(self, node: Node, owner: type[Part], path: Path, type_: type, *, is_list: bool = False) -> Any:
         """Findings a value of the wrong type, unless it is null."""
         if isinstance(node, ScalarNode) and node.kind is Kind.NULL:
             return _ABSENT
         if self.dialect.is_json:
             keys = ".".join(step for step in path if isinstance(step, str))
+            wanted = ("[]" if is_list else "") + _GO_TYPES.get(type_, f"types.{type_.__name__}")
             target = f"Go struct field {owner.__name__}.{keys} of type {wanted}"
-            self.findings.error(node.mark, path, f"json: cannot unmarshal {_json_kind(node)} into {target}")
+            self.findings.error(node.mark, path, f"json: cannot unmarshal {_json_kind(node, type_)} into {target}")
         else:
-            self.findings.error(node.mark, path, f"expected {_ARTICLES.get(wanted, wanted)}, found {node.describe()}")
+            expected = "a list" if is_list else _YAML_TYPES.get(type_, "a mapping")
+            self.findings.error(node.mark, path, f"expected {expected}, found {node.describe()}")
         return _ABSENT
 
 
-_ARTICLES = {"str": "a string", "int": "an integer", "bool": "true or false"}
+_GO_TYPES = {str: "string", int: "int", bool: "bool"}
+_YAML_TYPES = {str: "a string", int: "an integer", bool: "true or false"}
 
 
-def _json_kind(node: Node) -> str:
+def _json_kind(node: Node, wanted: type) -> str:
+    if isinstance(node, ScalarNode) and wanted is int and node.kind in (Kind.INT, Kind.FLOAT):
+        return f"number {node.text}"
     if isinstance(node, ScalarNode):
         return _JSON_KINDS.get(node.kind, "null")
     return "array" if isinstance(node, ListNode) else "object"

@@ -268,6 +268,10 @@ class Config(Part, frozen=True):
     storage: Storage | None = None
     systemd: Systemd | None = None
 
+    def in_version(self, version: str) -> "Config":
+        """Return the config with its spec version set."""
+        return msgspec.structs.replace(self, ignition=msgspec.structs.replace(self.ignition, version=version))
+
 
 _ENCODER = msgspec.json.Encoder()
 

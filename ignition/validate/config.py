@@ -14,6 +14,8 @@ _GO_MAX_DEPTH = 10_000
 _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})(-[0-9A-Za-z.-]*)?(\+[0-9A-Za-z.-]*)?")
 _NEWEST_MINOR = 3
 
+UNSUPPORTED_VERSION = "unsupported config version"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -48,7 +50,7 @@ def validate_document(node: Node) -> Report:
     if version is None or minor is None:
         return _refused((version or node).mark, "invalid config version (couldn't parse)")
     if not 0 <= minor <= _NEWEST_MINOR:
-        return _refused(version.mark, "unsupported config version")
+        return _refused(version.mark, UNSUPPORTED_VERSION)
     findings = Findings(is_json=True)
     config = read(node, Config, IGNITION, findings, minor)
     if findings.has_errors:

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 
 from ignition import model
+from ignition.validate.dataurls import BadURL
 from ignition.validate.places import Place, path_fault
-from ignition.validate.urls import INVALID_SCHEME, BadURL, check_source
+from ignition.validate.urls import INVALID_SCHEME, check_source, split_scheme
 
 _GUID = re.compile(r"(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?")
 _LABEL_MAX = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
@@ -152,10 +153,9 @@ def check_custom(custom: model.Custom, place: Place) -> None:
 
 def check_tang(tang: model.Tang, place: Place) -> None:
     try:
-        check_source(tang.url, place.minor)
+        if split_scheme(tang.url)[0] not in ("http", "https"):
+            place.error(INVALID_SCHEME, "url")
     except BadURL as error:
         place.error(str(error), "url")
-    if not tang.url:
-        place.error(INVALID_SCHEME, "url")
     if not tang.thumbprint:
         place.error("thumbprint is required", "thumbprint")

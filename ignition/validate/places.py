@@ -7,6 +7,11 @@ from typing import NamedTuple
 from ignition.errors import Severity
 from ignition.model import Path
 
+_GO_ESCAPES = {
+    **{'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f"},
+    **{"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"},
+}
+
 
 class Broken(NamedTuple):
     """A rule that a config breaks."""
@@ -42,6 +47,20 @@ def path_fault(path: str | None) -> str | None:
     if not path.startswith("/"):
         return "path not absolute"
     return None if path == clean(path) else "path is not fully simplified"
+
+
+def quoted(text: str) -> str:
+    """Quote a text as Go's %q does."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in _GO_ESCAPES:
+        return _GO_ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def clean(path: str) -> str:

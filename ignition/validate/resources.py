@@ -1,8 +1,9 @@
 """Rules for what Ignition fetches: sources, hashes, headers, proxies."""
 
 from ignition import model
+from ignition.validate.dataurls import BadURL
 from ignition.validate.places import Place
-from ignition.validate.urls import INVALID_SCHEME, INVALID_URL, BadURL, check_source, split_scheme
+from ignition.validate.urls import INVALID_SCHEME, INVALID_URL, check_source, split_scheme
 
 _HASH_DIGITS = {"sha512": 128, "sha256": 64}
 

@@ -2,7 +2,10 @@
 
 import re
 
+from ignition.validate.places import quoted
+
 _LINE_MAX = 2048
+_NAME_END = re.compile(r"[=\r\n]")
 _NEWLINE = re.compile(r"[\r\n]")
 
 
@@ -54,7 +57,7 @@ class _Lexer:
         self.position = end + 1
         self.check_line_length()
         if garbage := self.line().strip():
-            raise BadUnit(f'found garbage after section name : "{garbage}"')
+            raise BadUnit(f"found garbage after section name : {quoted(garbage)}")
 
     def comment(self) -> None:
         self.position += 1
@@ -63,20 +66,20 @@ class _Lexer:
             pass
 
     def option(self) -> None:
-        end = next((at for at in range(self.position, len(self.text)) if self.text[at] in "=\r\n"), None)
-        if end is None:
+        name_end = _NAME_END.search(self.text, self.position)
+        if name_end is None:
             raise BadUnit("EOF")
-        if self.text[end] != "=":
+        if name_end[0] != "=":
             raise BadUnit("unexpected newline encountered while parsing option name")
-        self.position = end + 1
+        self.position = name_end.end()
         self.check_line_length()
         while (line := self.line()).strip() and line.endswith("\\"):
             self.check_line_length()
         self.found.add(self.section)
 
     def line(self) -> str:
-        """Take the rest of the line, without its end."""
+        """Take the rest of the line. A carriage return before its end stays, so it ends a continuation."""
         end = self.text.find("\n", self.position)
-        line = self.text[self.position :] if end == -1 else self.text[self.position : end]
+        line = self.text[self.position :].removesuffix("\r") if end == -1 else self.text[self.position : end]
         self.position = len(self.text) if end == -1 else end + 1
-        return line.removesuffix("\r")
+        return line

@@ -1,10 +1,9 @@
 """Rules for systemd units and their drop-ins."""
 
-import json
 import posixpath
 
 from ignition import model
-from ignition.validate.places import Place
+from ignition.validate.places import Place, quoted
 from ignition.validate.unitfile import BadUnit, sections_with_options
 
 # systemd.unit(5)
@@ -31,8 +30,7 @@ def check_unit(unit: model.Unit, place: Place) -> None:
         place.error("invalid systemd unit extension", "name")
     sections = _sections(unit.contents, place)
     if unit.enabled and unit.contents and sections is not None and "Install" not in sections:
-        name = json.dumps(unit.name, ensure_ascii=False)
-        place.warning(f"unit {name} is enabled, but has no install section so enable does nothing", "contents")
+        place.warning(f"unit {quoted(unit.name)} is enabled, but has no install section so enable does nothing", "contents")
 
 
 def check_dropin(dropin: model.Dropin, place: Place) -> None:

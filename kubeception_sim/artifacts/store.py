@@ -5,8 +5,8 @@
     CACHE/KIND/lock             held (flock) by whoever builds or removes
     CACHE/KIND/building-*/      being built; garbage when nobody holds the lock
 
-An entry is built beside its final place and renamed when it is whole, so readers need no lock. flock ends with its
-process: no lock file is ever stale.
+An entry is built beside its final place and renamed when it is whole, so readers need no lock. flock ends with the last
+process that holds the open file: no lock file is ever stale.
 """
 
 import fcntl
@@ -24,6 +24,10 @@ from kubeception_sim.errors import HarnessError
 
 Progress = Callable[[str, float], None]
 """Called with the name of the step and how much of the whole is done, 0 to 1, never falling within one call."""
+
+Build = Callable[[Path, int], None]
+"""Fills the empty folder it is given. The int is the descriptor of the lock: a program that inherits it keeps other
+builders away for as long as it lives, even when the harness that started it has been killed."""
 
 MANIFEST = "manifest.json"
 _BUILDING = "building-"
@@ -95,8 +99,8 @@ class Store:
         if problem:
             raise HarnessError(problem, hint=f"rm -r {self.directory / key}, it is built again when needed")
 
-    def obtain(self, key: str, build: Callable[[Path], None], progress: Progress) -> Entry:
-        """The entry, built by `build(empty_folder)` when it is missing or visibly damaged.
+    def obtain(self, key: str, build: Build, progress: Progress) -> Entry:
+        """The entry, built by `build` when it is missing or visibly damaged.
 
         One builder at a time: others wait, and then use what it built. Whatever `build` raises is passed on, and
         nothing of the attempt is kept.
@@ -104,9 +108,9 @@ class Store:
         found = self.find(key)
         if found is not None:
             return found
-        with self._locked(progress):
+        with self._locked(progress) as lock:
             found = self.find(key)
-            return found if found is not None else self._build(key, build)
+            return found if found is not None else self._build(key, build, lock)
 
     def _load(self, key: str) -> Entry | None:
         directory = self.directory / key
@@ -119,12 +123,12 @@ class Store:
             # A manifest that cannot be read is damage like any other, and has the same cure.
             return None
 
-    def _build(self, key: str, build: Callable[[Path], None]) -> Entry:
+    def _build(self, key: str, build: Build, lock: int) -> Entry:
         for garbage in self.directory.glob(f"{_BUILDING}*"):
             remove_tree(garbage)
         folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self.directory))
         try:
-            build(folder)
+            build(folder, lock)
             records = {path.name: _record(path) for path in sorted(folder.iterdir())}
             (folder / MANIFEST).write_text(
                 json.dumps({"files": {name: asdict(record) for name, record in records.items()}}, indent=2) + "\n"
@@ -142,7 +146,7 @@ class Store:
         return Entry(key, self.directory / key, records)
 
     @contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
+    def _locked(self, progress: Progress) -> Iterator[int]:
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("ab") as lock:
             try:
@@ -150,7 +154,7 @@ class Store:
             except BlockingIOError:
                 progress("waiting for another build", 0.0)
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield lock.fileno()
 
 
 def remove_tree(tree: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:

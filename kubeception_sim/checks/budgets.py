@@ -7,9 +7,7 @@ from kubeception_sim.model.scenario import Budget, Machine, Statistic
 from kubeception_sim.model.timeline import Timeline
 
 
-def judge(
-    budgets: Sequence[Budget], machines: Sequence[Machine], timelines: Mapping[str, Timeline]
-) -> tuple[BudgetResult, ...]:
+def judge(budgets: Sequence[Budget], machines: Sequence[Machine], timelines: Mapping[str, Timeline]) -> tuple[BudgetResult, ...]:
     """One result per machine for `each`, one per budget for `max`. `timelines` is keyed by the machine's name.
 
     A machine that never got there is over every limit: its absence must not make a rack look fast.

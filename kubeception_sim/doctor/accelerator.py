@@ -25,6 +25,7 @@ from kubeception_sim.run import Process, require, spawn
 
 QEMU = "qemu-system-x86_64"
 QEMU_PACKAGE = "qemu-system-x86"
+KVM = Path("/dev/kvm")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
@@ -88,9 +89,9 @@ def find_accelerator(cache: Path | None = None) -> Verdict:
 
 def _try(accelerator: Accelerator) -> list[Attempt]:
     """BIOS, and OVMF under KVM: emulation has no hardware to disagree with, so one firmware is enough for it."""
-    if accelerator is Accelerator.KVM and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        reason = "cannot be opened" if Path("/dev/kvm").exists() else "does not exist"
-        return [Attempt("kvm", False, 0.0, f"/dev/kvm {reason}")]
+    if accelerator is Accelerator.KVM and not os.access(KVM, os.R_OK | os.W_OK):
+        reason = "cannot be opened" if KVM.exists() else "does not exist"
+        return [Attempt("kvm", False, 0.0, f"{KVM} {reason}")]
     attempts = [_boot(accelerator, Firmware.BIOS)]
     if accelerator is Accelerator.KVM and attempts[0].ok and OVMF_CODE.exists():
         attempts.append(_boot(accelerator, Firmware.UEFI))
@@ -149,7 +150,7 @@ def _last(written: str) -> str:
 def _fingerprint(qemu: Path) -> str:
     """What the verdict depends on. Size and time stand for a file's version, and cost no start of QEMU."""
     files = [path.resolve() for path in (qemu, OVMF_CODE) if path.exists()]
-    parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(os.access("/dev/kvm", os.R_OK | os.W_OK))]
+    parts = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(os.access(KVM, os.R_OK | os.W_OK))]
     parts += [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

@@ -7,9 +7,8 @@ import socket
 import struct
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,6 +18,10 @@ from kubeception_sim.machines.fake_ipxe import BootFailed
 _log = logging.getLogger("fake")
 
 _HTTP_SECONDS = 30.0
+
+
+class Unavailable(BootFailed):
+    """An HTTP server that answers with a 5xx, or breaks off: not now."""
 
 
 @dataclass(frozen=True)
@@ -148,26 +151,28 @@ def tftp(server: str, name: str) -> Iterator[bytes]:
 
 
 def fetch(url: str) -> bytes:
-    """GET. Raises BootFailed for anything but 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=_HTTP_SECONDS) as answer:
-            body: bytes = answer.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise BootFailed(f"{url}: HTTP {error.code}") from error
+    """GET. Raises Unavailable for 5xx, BootFailed for anything else but 2xx, OSError when there is no connection."""
+    body = _http("GET", url, b"")
     _log.info("GET %s: %d bytes", url, len(body))
     return body
 
 
 def put(url: str, body: bytes = b"") -> None:
-    """PUT. Raises BootFailed for anything but 2xx."""
+    """PUT; errors as in `fetch`. A path without a server goes nowhere: nobody wanted a report."""
+    if urlsplit(url).netloc:
+        _http("PUT", url, body)
+        _log.info("PUT %s", url)
+
+
+def _http(method: str, url: str, body: bytes) -> bytes:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=_HTTP_SECONDS)
-    try:
-        connection.request("PUT", parts.path, body)
-        status = connection.getresponse().status
-    finally:
-        connection.close()
-    _log.info("PUT %s: %d", url, status)
-    if not 200 <= status < 300:
-        raise BootFailed(f"PUT {url}: HTTP {status}")
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=_HTTP_SECONDS)) as connection:
+        try:
+            connection.request(method, f"{parts.path}?{parts.query}" if parts.query else parts.path, body or None)
+            answer = connection.getresponse()
+            content = answer.read()
+        except http.client.HTTPException as error:
+            raise Unavailable(f"{method} {url}: {error!r}") from error
+    if not 200 <= answer.status < 300:
+        raise (Unavailable if answer.status >= 500 else BootFailed)(f"{method} {url}: HTTP {answer.status}")
+    return content

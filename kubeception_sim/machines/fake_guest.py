@@ -14,7 +14,6 @@ import argparse
 import ctypes
 import fcntl
 import hashlib
-import http.client
 import json
 import logging
 import os
@@ -23,16 +22,24 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
-from kubeception_sim.machines.fake_client import Hardware, Lease, dhcp, fetch, put, tftp
+from kubeception_sim.machines.fake_client import Hardware, Lease, Unavailable, dhcp, fetch, put, tftp
 from kubeception_sim.machines.fake_ipxe import Booted, BootFailed, FakeIpxe
 from kubeception_sim.run import run
 
 _log = logging.getLogger("fake")
 
+RETRY_SECONDS = 5.0  # as `reboot-timeout` in machines.qemu
+PATIENCE_SECONDS = 30
+
 _CARD = "eth0"
+_Answer = TypeVar("_Answer")
+_FAILURES = (BootFailed, OSError)
 _CLONE_NEWNET = 0x40000000
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 _HTTP_SECONDS = 30.0
@@ -68,22 +75,23 @@ def plug_in(machine: Hardware) -> None:
 
 
 def boot(machine: Hardware) -> None:
-    """From power-on to running, or to a report of why not."""
-    report = ""
+    """From power-on to running, or to a report of why not. Firmware that cannot boot tries again, as in a rack."""
+    while True:
+        try:
+            kernel = load(machine)
+            break
+        except _FAILURES as error:
+            _log.error("no bootable device: %s", error)
+            time.sleep(RETRY_SECONDS)
+    arguments = dict(word.partition("=")[::2] for word in kernel.arguments)
+    report = arguments.get("testbed.report", "")
     try:
-        lease = configure(machine, ipxe=False)
-        size = sum(len(block) for block in tftp(lease.server, lease.boot_file))
-        _log.info("firmware: %s from %s by TFTP, %d bytes", lease.boot_file, lease.server, size)
-        lease = configure(machine, ipxe=True)
-        kernel = FakeIpxe(_settings(machine), fetch, time.sleep).run(lease.boot_file)
-        arguments = dict(word.partition("=")[::2] for word in kernel.arguments)
-        report = arguments.get("testbed.report", "")
         initrd(kernel, arguments)
-        put(f"{report}/boot_complete")
+        patiently(put, f"{report}/boot_complete")
         _log.info("system: running")
-    except (BootFailed, OSError, http.client.HTTPException) as error:
+    except _FAILURES as error:
         _log.error("failed: %s", error)
-        if report:
+        with suppress(*_FAILURES):
             put(f"{report}/failed", str(error).encode())
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -91,22 +99,42 @@ def boot(machine: Hardware) -> None:
         signal.pause()
 
 
+def load(machine: Hardware) -> Booted:
+    """Firmware and iPXE: everything up to the kernel."""
+    lease = configure(machine, ipxe=False)
+    size = sum(len(block) for block in tftp(lease.server, lease.boot_file))
+    _log.info("firmware: %s from %s by TFTP, %d bytes", lease.boot_file, lease.server, size)
+    lease = configure(machine, ipxe=True)
+    return FakeIpxe(_settings(machine), fetch, time.sleep).run(lease.boot_file)
+
+
 def initrd(kernel: Booted, arguments: dict[str, str]) -> None:
     """What the testbed's initrd does with its kernel command line (docs/architecture.md)."""
     _log.info("kernel: %s", " ".join(kernel.arguments))
     if "testbed.rootfs" in arguments:
-        found = hashlib.sha256(fetch(arguments["testbed.rootfs"])).hexdigest()
+        found = hashlib.sha256(patiently(fetch, arguments["testbed.rootfs"])).hexdigest()
         if found != arguments.get("testbed.sha256", found):
             raise BootFailed(f"{arguments['testbed.rootfs']} has SHA-256 {found}")
     url = arguments.get("ignition.config.url")
     if not url:
         raise BootFailed("no ignition.config.url on the kernel command line")
     try:
-        version = json.loads(fetch(url))["ignition"]["version"]
+        version = json.loads(patiently(fetch, url))["ignition"]["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise BootFailed(f"{url}: not an Ignition config: {error!r}") from error
     _log.info("ignition: config of version %s", version)
-    put(f"{arguments['testbed.report']}/stage/switch-root")
+    patiently(put, f"{arguments.get('testbed.report', '')}/stage/switch-root")
+
+
+def patiently(ask: Callable[[str], _Answer], url: str) -> _Answer:
+    """Ask again every second while the server is away or says 5xx, as Ignition and curl do; at last give up."""
+    for _ in range(PATIENCE_SECONDS):
+        try:
+            return ask(url)
+        except (Unavailable, OSError) as error:
+            _log.warning("again in 1 s: %s", error)
+            time.sleep(1)
+    return ask(url)
 
 
 def configure(machine: Hardware, *, ipxe: bool) -> Lease:

@@ -167,7 +167,8 @@ class QemuMachine:
             *("-m", str(spec.memory_mib), "-smp", str(spec.cpus)),
             *("-uuid", spec.uuid, "-smbios", f"type=1,manufacturer=Kubeception,serial={spec.serial},uuid={spec.uuid}"),
             *firmware,
-            *("-boot", "order=n,menu=off,strict=on"),
+            # SeaBIOS would stay at "No bootable device" for ever; a machine in a rack tries again.
+            *("-boot", "order=n,menu=off,strict=on,reboot-timeout=5000"),
             *("-netdev", f"tap,id=cable,ifname={self._port.tap},script=no,downscript=no"),
             *("-device", f"virtio-net-pci,netdev=cable,mac={spec.mac},bootindex=0{card}"),
             # Firmware and iPXE write to the serial port because of graphics=off; each boot adds to the same file.

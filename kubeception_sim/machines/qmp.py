@@ -1,8 +1,10 @@
 """QEMU's machine protocol: one JSON object a line, over a unix socket (docs/interop/qmp-spec in QEMU's sources).
 
-Synchronous and small on purpose. Commands are answered in order, so the only thing to skip are events, which are kept.
+Synchronous and small on purpose. Each command has an id, so that an answer which comes after its deadline is not taken
+for the next command's. Events are kept.
 """
 
+import itertools
 import json
 import socket
 import time
@@ -26,6 +28,7 @@ class Qmp:
         self._socket = connection
         self._buffer = b""
         self._deadline = deadline
+        self._ids = itertools.count(1)
         self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -49,7 +52,8 @@ class Qmp:
         Raises QmpError for a refusal or a lost connection, DeadlineExceeded when no answer comes.
         """
         until = time.monotonic() + self._deadline
-        request = {"execute": command} | ({"arguments": arguments} if arguments else {})
+        own = next(self._ids)
+        request = {"execute": command, "id": own} | ({"arguments": arguments} if arguments else {})
         self._socket.settimeout(self._deadline)
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
@@ -57,11 +61,12 @@ class Qmp:
             raise QmpError(f"{command}: the connection is lost: {error.strerror or error}") from error
         while True:
             message = self._message(until, f"the answer to {command}")
-            if "return" in message:
-                return message["return"]
-            if "error" in message:
+            if "event" in message:
+                self.events.append(message)
+            elif "error" in message and message.get("id", own) == own:  # no id: QEMU could not even read the command
                 raise QmpError(f"{command}: {message['error'].get('desc', message['error'])}")
-            self.events.append(message)
+            elif message.get("id") == own and "return" in message:
+                return message["return"]
 
     def _message(self, until: float, what: str) -> dict[str, Any]:
         while b"\n" not in self._buffer:

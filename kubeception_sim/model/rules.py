@@ -1,12 +1,13 @@
 """What makes a scenario file sensible beyond the shape of each value; everything wrong is reported at once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from ignition.document import DocumentError, Duration, Problem, decode, load
+from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.scenario import Await, Check, KillWorker, Machine, PowerOff, PowerOn, Scenario
 
@@ -14,19 +15,33 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123: a name i
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # goes into a SMBIOS string and into URLs
 
 
-def parse(text: str, file: str, exists: Callable[[Path], bool]) -> Scenario:
-    """Read a scenario. `exists` answers whether a file named in it is there.
+def _assumed(_path: Path) -> bool:
+    return True
 
-    Raises DocumentError carrying every problem. A section that cannot be decoded is not used against the others: a
-    machine that was left out for a wrong address is not an unknown machine elsewhere.
+
+def parse(text: str, file: str, exists: Callable[[Path], bool] = _assumed) -> Scenario:
+    """Read a scenario. `exists` answers whether a file named in it is there; nothing here looks at a disk.
+
+    Raises BadInput, whose message counts the problems on its first line and lists all of them, one a line. A section
+    that cannot be decoded is not used against the others: a machine that was left out for a wrong address is not an
+    unknown machine elsewhere.
     """
-    decoded = decode(load(text, file), Scenario)
+    try:
+        decoded = decode(load(text, file), Scenario)
+    except DocumentError as error:
+        raise _bad(file, error.problems) from error
     found = list(decoded.problems)
     if decoded.value is not None:
         found += _problems(decoded.value, exists, doubtful={re.split(r"[.\[]", problem.path)[0] for problem in found})
     if decoded.value is None or found:
-        raise DocumentError(sorted(found, key=lambda problem: (problem.mark.line, problem.mark.column)))
+        raise _bad(file, found)
     return decoded.value
+
+
+def _bad(file: str, problems: Iterable[Problem]) -> BadInput:
+    lines = [str(problem) for problem in sorted(problems, key=lambda problem: (problem.mark.line, problem.mark.column))]
+    count = f"{len(lines)} problem{'s' * (len(lines) != 1)}"
+    return BadInput("\n".join([f"{file}: {count}", *lines]))
 
 
 def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[str]) -> Iterator[Problem]:
@@ -74,9 +89,7 @@ def _machines(scenario: Scenario, *, profiles_known: bool) -> Iterator[Problem]:
 
 def _machine(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
     if not _LABEL.fullmatch(machine.name):
-        yield machine.origin.error(
-            f"{machine.name!r} is no host name", "name", hint="small letters, digits and hyphens"
-        )
+        yield machine.origin.error(f"{machine.name!r} is no host name", "name", hint="small letters, digits and hyphens")
     if not _SERIAL.fullmatch(machine.serial):
         yield machine.origin.error(f"{machine.serial!r} is no serial", "serial", hint="letters, digits, . _ -")
     if not _usable(machine.address, scenario):

@@ -1,7 +1,7 @@
 """The scenario file: a rack, what is done to it, and what it must achieve.
 
-The reference for people is docs/scenarios.md. `parse` turns text into a `Scenario` and reports everything that is wrong
-with it at once; the rules that need more than one value stand in `model.rules`.
+The reference for people is docs/scenarios.md. `model.rules.parse` turns text into a `Scenario` and reports everything
+that is wrong with it at once: the shapes declared here, and the rules that need more than one value.
 """
 
 import uuid

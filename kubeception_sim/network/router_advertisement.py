@@ -51,19 +51,19 @@ class RouterAdvertiser:
     def __init__(self, icmp6: socket.socket, interface: str) -> None:
         self._socket = icmp6
         self._name = interface
-        self._wake, self._woken = socket.socketpair()
+        self._index, mac = _interface(icmp6, interface)
+        self._message = advertisement(mac)
         self._thread = threading.Thread(target=self._serve, name=f"router-advertiser-{interface}", daemon=True)
         self.sent = 0
 
     def __enter__(self) -> "RouterAdvertiser":
-        self._index, mac = _interface(self._socket, self._name)
-        self._message = advertisement(mac)
         group = struct.pack("=16sI", socket.inet_pton(socket.AF_INET6, _ALL_ROUTERS), self._index)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._name.encode())
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _HOP_LIMIT)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self._index)
         self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _only(_ROUTER_SOLICITATION))
+        self._wake, self._woken = socket.socketpair()
         self._thread.start()
         return self
 

@@ -3,6 +3,8 @@
 Where there are no colours each stage is drawn by its letter, so that a log file says as much as a screen.
 """
 
+from itertools import groupby
+
 from rich.console import Console
 from rich.text import Text
 
@@ -14,6 +16,7 @@ from kubeception_sim.report.waterfall import Row, Waterfall, waterfall
 
 _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.ERROR: "bold yellow"}
 _WIDEST = 100
+_NARROWEST = 20
 
 
 def show(result: RunResult, console: Console) -> None:
@@ -39,38 +42,32 @@ def show(result: RunResult, console: Console) -> None:
 def _chart(chart: Waterfall, result: RunResult, console: Console) -> None:
     hosts = {host.name: host for host in result.hosts}
     labels = {name: f"  {name} {host.firmware:<4}  " for name, host in hosts.items()}
+    outcomes = {row.host: _outcome(hosts[row.host]) for row in chart.rows}
     margin = max(map(len, labels.values()))
-    width = max(20, min(console.width, _WIDEST) - margin - 10)
+    room = max(len(text) for text, _ in outcomes.values()) + 2
+    width = max(_NARROWEST, min(console.width, _WIDEST) - margin - room)
     coloured = console.color_system is not None and not console.no_color
     console.print()
     for row in chart.rows:
-        arrival = hosts[row.host].stages.get(Stage.RUNNING)
-        console.print(
-            Text.assemble(
-                labels[row.host].ljust(margin),
-                _bar(row, chart.length, width, coloured=coloured),
-                "  ",
-                (seconds(arrival), "green") if arrival is not None else (_stopped(hosts[row.host]), "red"),
-            )
-        )
-    console.print(Text(" " * margin + _axis(chart, width), style="dim"))
-    legend = [
-        ((f"█ {name}" if coloured else f"{look.letter} {name}"), look.colour if coloured else "")
-        for name, look in LOOKS.items()
-    ]
-    console.print(Text("  ").join([Text(" " * (margin - 2)), *(Text(*item) for item in legend)]))
+        bar = _bar(row, chart.length, width, coloured=coloured)
+        console.print(Text.assemble(labels[row.host].ljust(margin), bar, "  ", outcomes[row.host]), soft_wrap=True)
+    console.print(Text(" " * margin + _axis(chart, width), style="dim"), soft_wrap=True)
+    legend = [(f"█ {name}", look.colour) if coloured else (f"{look.letter} {name}", "") for name, look in LOOKS.items()]
+    for line in (legend[:4], legend[4:]):  # half of it fits beside any label
+        console.print(Text("  ").join([Text(" " * (margin - 2)), *(Text(*item) for item in line)]), soft_wrap=True)
 
 
 def _bar(row: Row, length: float, width: int, *, coloured: bool) -> Text:
-    bar = Text()
-    cells = [" "] * width
+    cells = [""] * width
     for segment in row.segments:
         first = min(width - 1, int(segment.start / length * width))
         last = max(first + 1, min(width, round(segment.end / length * width)))
         cells[first:last] = [segment.name] * (last - first)
-    for cell in cells:
-        look = LOOKS.get(cell)
-        bar.append(" " if look is None else "█" if coloured else look.letter, style=look.colour if look else "")
+    bar = Text()
+    for name, run in groupby(cells):
+        look = LOOKS.get(name)
+        letter = " " if look is None else "█" if coloured else look.letter
+        bar.append(letter * len(list(run)), style=look.colour if look and coloured else "")
     return bar
 
 
@@ -83,17 +80,23 @@ def _axis(chart: Waterfall, width: int) -> str:
     return "".join(line).rstrip()
 
 
-def _stopped(host: HostResult) -> str:
+def _outcome(host: HostResult) -> tuple[str, str]:
+    arrival = host.stages.get(Stage.RUNNING)
+    if arrival is not None:
+        return seconds(arrival), "green"
     last = max(host.stages, key=lambda stage: stage.position, default=None)
-    return f"stopped at {last}" if last else "silent"
+    return (f"stopped at {last}" if last else "silent"), "red"
 
 
 def _budgets(result: RunResult, console: Console) -> None:
-    if result.budgets:
-        console.print(Text("\nbudgets", style="bold"))
+    if not result.budgets:
+        return
+    console.print(Text("\nbudgets", style="bold"))
+    metrics = max(len(budget.metric) for budget in result.budgets)
+    hosts = max(len(budget.host) for budget in result.budgets)
     for budget in result.budgets:
         measured = "never" if budget.measured is None else seconds(budget.measured)
-        line = f"{budget.metric:<32} {budget.host:<10} {measured:>8}  of at most {seconds(budget.limit)}"
+        line = f"{budget.metric:<{metrics}}  {budget.host:<{hosts}}  {measured:>7} of at most {seconds(budget.limit)}"
         console.print(Text.assemble("  ", _mark(budget.ok), line), soft_wrap=True)
 
 
@@ -105,19 +108,28 @@ def _checks(result: RunResult, console: Console) -> None:
     for check in result.checks:
         if not check.ok:
             console.print(Text.assemble("  ", _mark(False), f"{check.host} {check.name}: {check.outcome}"))
-            console.print(Text(check.detail), soft_wrap=True)
+            console.print(Text(_plain(check.detail)), soft_wrap=True)
 
 
 def _trouble(result: RunResult, console: Console) -> None:
+    if result.error:
+        title = "the harness or its environment failed, so nothing is known about the subject"
+        console.print(Text.assemble("\n", (title, "bold yellow"), f"\n{_plain(result.error)}"), soft_wrap=True)
     for step in result.steps:
         if not step.ok:
-            console.print(Text.assemble("\n", _mark(False), (step.title, "bold"), f": {step.detail}"), soft_wrap=True)
+            console.print(Text.assemble("\n", _mark(False), (step.title, "bold"), f": {_plain(step.detail)}"), soft_wrap=True)
     for host in result.hosts:
         if host.failure:
-            console.print(Text.assemble("\n", (host.name, "bold red"), f": {host.failure}"), soft_wrap=True)
+            console.print(Text.assemble("\n", (host.name, "bold red"), f": {_plain(host.failure)}"), soft_wrap=True)
             if host.console:
                 console.print(Text("  the end of its console:", style="dim"))
-                console.print(Text("\n".join(f"  | {line}" for line in host.console.splitlines()), style="dim"))
+                lines = "\n".join(f"  | {line}" for line in _plain(host.console).splitlines())
+                console.print(Text(lines, style="dim"), soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Without control characters: what a guest wrote must not steer the reader's terminal."""
+    return "".join(char for char in text if char in "\n\t" or char.isprintable())
 
 
 def _mark(ok: bool) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from kubeception_sim.model.boot import Stage
 from kubeception_sim.model.results import RunResult, Span
 
 _TAIL = 0.05  # how much of the axis follows the last arrival, so that "running" can be seen
+_PATIENCE = 2.0  # a wait that ran out is drawn to this multiple of the last sign of life, or it would squeeze all the rest
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -58,15 +59,18 @@ class Waterfall:
 def waterfall(result: RunResult) -> Waterfall | None:
     """Lay out a run's host spans, or None when no host was ever powered on.
 
-    The axis ends shortly after the last host arrived; when one never did, it ends where that host's last span ends.
+    The axis ends shortly after the last host arrived; when one never did, at the end of that host's last span, but not
+    beyond twice the time in which anything happened.
     """
     spans = {host.name: [span for span in result.spans if span.host == host.name] for host in result.hosts}
     rows = {host: sorted(found, key=lambda span: span.start) for host, found in spans.items() if found}
     if not rows:
         return None
     origin = min(found[0].start for found in rows.values())
-    arrivals = [found[-1].start if _arrived(found) else found[-1].end for found in rows.values()]
-    length = max(max(arrivals) - origin, 0.1) * (1 + _TAIL)
+    last_sign = max(found[-1].start for found in rows.values()) - origin
+    ends = [found[-1].end - origin for found in rows.values() if not _arrived(found)]
+    waited = min(max(ends, default=0.0), _PATIENCE * last_sign or max(ends, default=0.0))
+    length = max(last_sign, waited, 0.1) * (1 + _TAIL)
     return Waterfall(
         origin,
         length,
@@ -88,7 +92,7 @@ def _segments(spans: Sequence[Span], origin: float, length: float) -> tuple[Segm
         Segment(
             name=span.name,
             start=span.start - origin,
-            end=min(span.end - origin, length),
+            end=max(span.start - origin, min(span.end - origin, length)),
             seconds=span.seconds,
             open=span is spans[-1] and not _arrived(spans),
         )

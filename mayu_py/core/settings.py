@@ -71,11 +71,13 @@ class Tftp:
 class BootFiles:
     """First-stage files below `tftp.root`, by firmware (DHCP option 93).
 
+    snponly.efi drives the card through the firmware, as undionly.kpxe does; ipxe.efi brings drivers of its own.
+
     `replace_rom_ipxe`: a NIC ROM that already is iPXE still loads `bios`, so that every machine runs the same build.
     """
 
     bios: str = "undionly.kpxe"
-    uefi_x64: str = "ipxe.efi"
+    uefi_x64: str = "snponly.efi"
     replace_rom_ipxe: bool = True
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 

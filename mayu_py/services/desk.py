@@ -1,7 +1,8 @@
 """A worker's desk: the snapshot it decides by, and the tray of events and counters that a thread carries to the store.
 
 A reply never waits for the history: events are written behind the reply, many in one commit. Only what a client must
-be able to rely on is written before it is answered: a new host's address (`enrol`) and a host's own report (`report`).
+be able to rely on is written before it is answered: a new host's address (`enrol`), that it was served its config
+(`answer_durably`), and its own reports (`report`).
 """
 
 import logging
@@ -30,6 +31,13 @@ TRAY_SIZE = 20_000
 # How long events gather before they are committed together.
 GATHER_SECONDS = 0.02
 
+Key = tuple[str, str, str]
+
+
+def _key(event: Event) -> Key:
+    """What makes an event a repeat of another."""
+    return (type(event).__name__, event.host.name, event.stage if isinstance(event, Reached) else "")
+
 
 class Desk:
     """Opened once in each worker process, after the fork. Safe for several threads."""
@@ -43,7 +51,7 @@ class Desk:
         self._snapshot = Snapshot.of(settings, (), revision=-1)
         self._entries: list[Entry] = []
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._recent: dict[tuple[str, str, str], float] = {}
+        self._recent: dict[Key, float] = {}
         self._work = threading.Event()
         self._stop = threading.Event()
         self._carrier = threading.Thread(target=self._carry, name="carrier", daemon=True)
@@ -90,47 +98,64 @@ class Desk:
                 self._snapshot = Snapshot.of(self._settings, hosts, inventory.revision)
             return self._snapshot
 
-    def answer(self, request: Request) -> Answer:
-        """Decide, and put the events of the decision on the tray."""
-        answer = self.consider(request)
-        self.note(answer)
+    def answer(self, request: Request, snapshot: Snapshot | None = None) -> Answer:
+        """Decide, and put the events of the decision on the tray. A batch of requests may share one snapshot."""
+        answer = self.consider(request, snapshot)
+        if answer.events:
+            self.note(answer)
         return answer
 
-    def consider(self, request: Request) -> Answer:
+    def consider(self, request: Request, snapshot: Snapshot | None = None) -> Answer:
         """Decide only; for who writes the events before answering, with `report`."""
-        answer = decide(request, self.snapshot())
-        log.debug("%s -> %s because %s", request, answer.reply, "; ".join(answer.reasons))
+        answer = decide(request, snapshot or self.snapshot())
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s -> %s because %s", request, answer.reply, "; ".join(answer.reasons))
         return answer
 
     def note(self, answer: Answer) -> None:
         """Put an answer's events on the tray, but for repeats within a few seconds."""
         for event in answer.events:
-            key = (type(event).__name__, event.host.name, event.stage if isinstance(event, Reached) else "")
-            self._put(key, event)
+            self._put(_key(event), event)
 
     def happened(self, kind: str, host: Host, **detail: object) -> None:
         """Put something on the tray that moves no host, but for a repeat within a few seconds."""
         self._put((kind, host.name, repr(detail)), Happened(kind, detail, host))
 
-    def _put(self, key: tuple[str, str, str], event: Event | Happened) -> None:
-        now = monotonic()
+    def _put(self, key: Key, event: Event | Happened) -> None:
         with self._lock:
-            if now - self._recent.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            if self._is_repeat(key):
                 return
             if len(self._entries) >= TRAY_SIZE:
                 self._counts["events.lost", "tray-full"] += 1
                 return
-            if len(self._recent) > TRAY_SIZE:
-                self._recent = {key: at for key, at in self._recent.items() if now - at < REPEAT_SECONDS}
-            self._recent[key] = now
             self._entries.append((event, Stamp.now()))
         self._work.set()
+
+    def _is_repeat(self, key: Key) -> bool:
+        now = monotonic()
+        if now - self._recent.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return True
+        if len(self._recent) > TRAY_SIZE:
+            self._recent = {key: at for key, at in self._recent.items() if now - at < REPEAT_SECONDS}
+        self._recent[key] = now
+        return False
 
     def count(self, name: str, reason: str, n: int = 1) -> None:
         """Add to a counter of this worker."""
         with self._lock:
             self._counts[name, reason] += n
         self._work.set()
+
+    def answer_durably(self, request: Request) -> Answer:
+        """Decide, and write the events before returning: what follows the answer relies on them.
+
+        A machine that was served its config may say that it runs, to another worker, before a tray would be emptied.
+        """
+        answer = self.consider(request)
+        with self._lock:
+            entries: list[Entry] = [(event, Stamp.now()) for event in answer.events if not self._is_repeat(_key(event))]
+            self._store.record(entries)
+        return answer
 
     def report(self, answer: Answer) -> list[IllegalTransition]:
         """Write an answer's events now; returns the moves that were refused."""

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from mayu_py.core.exchange import DhcpKind, DhcpRequest, Enrol, Lease, Nak
 from mayu_py.core.hosts import Identity, Mac, Uuid
 from mayu_py.core.settings import Network
+from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted
 from mayu_py.services import arp
 from mayu_py.services.desk import Desk
@@ -73,6 +74,7 @@ class DhcpServer:
     def drain(self) -> None:
         """Answer what waits in the socket, at most `BATCH` datagrams."""
         unknown: list[_Packet] = []
+        snapshot = self._desk.snapshot()
         for _ in range(BATCH):
             try:
                 datagram, ancillary, _, _ = self._sock.recvmsg(2048, 64)
@@ -84,7 +86,7 @@ class DhcpServer:
                 continue
             try:
                 packet = self._read(datagram, ancillary)
-                if packet is not None and not self._answer(packet):
+                if packet is not None and not self._answer(packet, snapshot):
                     unknown.append(packet)
             except Exception:
                 # The one guard: whatever a datagram may do, the next one is served.
@@ -104,9 +106,9 @@ class DhcpServer:
             self._desk.count("dhcp.drop", error.reason)
             return None
 
-    def _answer(self, packet: _Packet) -> bool:
+    def _answer(self, packet: _Packet, snapshot: Snapshot) -> bool:
         """Whether the packet is done with; an unknown machine must be enrolled first."""
-        answer = self._desk.answer(packet.request)
+        answer = self._desk.answer(packet.request, snapshot)
         match answer.reply:
             case Lease() as lease:
                 self._send(packet.message, self._lease(packet.message, lease), lease.yiaddr)
@@ -124,7 +126,7 @@ class DhcpServer:
             if isinstance(result, RangeExhausted):
                 self._desk.count("dhcp.drop", "range-exhausted")
                 log.error("%s gets no address: %s", packet.request.identity, result.message)
-            elif not self._answer(packet):
+            elif not self._answer(packet, self._desk.snapshot()):
                 self._desk.count("dhcp.drop", "not-enrolled")
 
     def _send(self, request: Message, reply: Message, yiaddr: IPv4Address | None) -> None:

@@ -107,12 +107,13 @@ class TftpServer:
     def serve(self, stop_fd: int) -> None:
         """Serves until `stop_fd` is readable; transfers still running are then aborted. The listener stays open."""
         _allow_descriptors(3 * self._max_sessions + 64)
+        self._stopping = False
         with select.epoll() as self._epoll:
-            self._watch(stop_fd, lambda events, now: None)
+            self._watch(stop_fd, self._on_stop)
             self._watch(self._listener.fileno(), self._on_requests)
             try:
-                while stop_fd not in self._turn():
-                    pass
+                while not self._stopping:
+                    self._turn()
             finally:
                 for transfer in list(self._transfers.values()):
                     transfer.say(ErrorCode.UNDEFINED, "the server is stopping")
@@ -122,8 +123,11 @@ class TftpServer:
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, select.EPOLLIN)
 
-    def _turn(self) -> set[int]:
-        """Waits once, handles whatever is ready or due, and says what was ready."""
+    def _on_stop(self, events: int, now: float) -> None:
+        self._stopping = True
+
+    def _turn(self) -> None:
+        """Waits once, then handles whatever is ready or due."""
         pause = max(0.0, self._deadlines[0][0] - self._clock()) if self._deadlines else None
         ready = self._epoll.poll(pause)
         ready.append((_TIMERS, 0))
@@ -137,7 +141,6 @@ class TftpServer:
                 handler(events, now)
             except Exception:  # noqa: BLE001 - the one guard: a bug must not stop the rack's boot
                 self._on_bug()
-        return {descriptor for descriptor, _ in ready}
 
     def _on_bug(self) -> None:
         """The packet at hand has found a bug: it is reported, and costs nobody but its sender."""

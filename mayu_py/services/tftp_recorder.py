@@ -26,15 +26,15 @@ class Recorder(Protocol):
 class Counter(StrEnum):
     """Names of what is counted; every datagram that has no effect is in one of them, with its reason."""
 
-    DROPPED = "tftp_dropped"
+    DROPPED = "dropped"
     """Datagrams at the listener that got no answer."""
-    REFUSED = "tftp_refused"
+    REFUSED = "refused"
     """Datagrams answered by an ERROR."""
-    IGNORED = "tftp_ignored"
+    IGNORED = "ignored"
     """Datagrams from the peer of a transfer that changed nothing, repeated ACKs above all."""
-    RESENT = "tftp_resent"
+    RESENT = "resent"
     """Timeouts that made us send again."""
-    UNSTARTED = "tftp_unstarted"
+    UNSTARTED = "unstarted"
     """Requests that were answered but never took a block, with their Ending."""
 
 

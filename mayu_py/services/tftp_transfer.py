@@ -189,10 +189,12 @@ class Transfer:
         while first <= last:
             if not self._frames_from <= first < self._frames_to and not self._load(first):
                 return
-            stop = min(last + 1, self._frames_to, first + self._batch)
-            origin = self._frames_from
+            stop = last + 1 if self._batch > last - first else first + self._batch
+            if stop > self._frames_to:
+                stop = self._frames_to
+            at = (first - self._frames_from) * stride
             try:
-                self.socket.send(self._frames[(first - origin) * stride : (stop - origin) * stride])
+                self.socket.send(self._frames[at : at + (stop - first) * stride])
             except BlockingIOError:
                 self.unsent = (first, last)
                 return

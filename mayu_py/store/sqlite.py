@@ -20,6 +20,9 @@ from mayu_py.store import Entry, Happened, Inventory, Stamp, Status, StoredEvent
 
 SCHEMA = 1
 BUSY_SECONDS = 10.0
+# Workers write their events a little after they happened, each at its own pace. An event that is older than the one
+# that moved its host last, by less than this, is a late one; by more, the machine has booted and its clock begun anew.
+LATE_NS = 5_000_000_000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -27,7 +30,8 @@ INSERT OR IGNORE INTO meta VALUES ('schema', 1), ('revision', 0);
 CREATE TABLE IF NOT EXISTS enrolled (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told (name TEXT PRIMARY KEY, serial TEXT, uuid TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS status (
-    name TEXT PRIMARY KEY, state TEXT NOT NULL, stage TEXT, since TEXT NOT NULL) WITHOUT ROWID;
+    name TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, stage TEXT, stage_ns INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, monotonic_ns INTEGER NOT NULL,
     serial TEXT, host TEXT, kind TEXT NOT NULL, detail TEXT NOT NULL);
@@ -204,36 +208,46 @@ class SqliteStore:
 
 
 def _reach(db: sqlite3.Connection, event: Reached, stamp: Stamp) -> None:
-    state, current = _status(db, event.host)
+    state, current, reached_ns = _status(db, event.host)
+    if 0 < reached_ns - stamp.monotonic_ns < LATE_NS:
+        if current is not None and event.stage.position < current.position:
+            _insert(db, Happened("stage", {"stage": event.stage}, event.host), stamp)
+        return
     stage = progress(current, event.stage, from_ipxe=event.from_ipxe)
     if stage is None:
         return
     # `since` belongs to the state, which a stage does not move.
     db.execute(
-        "INSERT INTO status VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET stage = excluded.stage",
-        (event.host.name, state, stage, stamp.at),
+        "INSERT INTO status VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET stage = excluded.stage, stage_ns = excluded.stage_ns",
+        (event.host.name, state, stamp.at, stage, stamp.monotonic_ns),
     )
     _insert(db, Happened("stage", {"stage": stage}, event.host), stamp)
 
 
 def _become(db: sqlite3.Connection, event: Became, stamp: Stamp) -> None:
-    current, stage = _status(db, event.host)
+    current, _, _ = _status(db, event.host)
     state = current.become(event.state)
     if state != current:
-        db.execute("INSERT OR REPLACE INTO status VALUES (?, ?, ?, ?)", (event.host.name, state, stage, stamp.at))
+        db.execute(
+            "INSERT INTO status (name, state, since) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET state = excluded.state, since = excluded.since",
+            (event.host.name, state, stamp.at),
+        )
         _insert(db, Happened("state", {"from": current, "to": state}, event.host), stamp)
     if event.text:
         _insert(db, Happened(state, {"text": event.text}, event.host), stamp)
 
 
-def _status(db: sqlite3.Connection, host: Host) -> tuple[State, Stage | None]:
-    row = db.execute("SELECT state, stage FROM status WHERE name = ?", (host.name,)).fetchone()
+def _status(db: sqlite3.Connection, host: Host) -> tuple[State, Stage | None, int]:
+    """State, stage, and when the stage was reached on the monotonic clock."""
+    row = db.execute("SELECT state, stage, stage_ns FROM status WHERE name = ?", (host.name,)).fetchone()
     if row is None:
-        return (State.CONFIGURED if host.profile else State.DISCOVERED), None
+        return (State.CONFIGURED if host.profile else State.DISCOVERED), None, 0
     state = State(row[0])
     if state is State.DISCOVERED and host.profile:
         state = State.CONFIGURED
-    return state, Stage(row[1]) if row[1] else None
+    return state, Stage(row[1]) if row[1] else None, row[2]
 
 
 def _insert(db: sqlite3.Connection, event: Happened, stamp: Stamp) -> None:

@@ -208,7 +208,9 @@ def encode_options(options: Mapping[int, bytes]) -> bytes:
             raise ValueError(f"{code} is no option code")
         for start in range(0, len(value) or 1, 255):
             chunk = value[start : start + 255]
-            out += bytes((code, len(chunk))) + chunk
+            out.append(code)
+            out.append(len(chunk))
+            out += chunk
     return bytes(out)
 
 

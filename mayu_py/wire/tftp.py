@@ -139,7 +139,10 @@ def parse(datagram: bytes) -> Packet:
             # Several ROMs leave out the final NUL, or the message: what counts is the code.
             return Error(number, datagram[HEADER_SIZE:].partition(b"\0")[0].decode(errors="replace"))
         case Opcode.OACK:
-            return OptionAck(_parse_options(_strings(datagram[2:])))
+            options = _parse_options(_strings(datagram[2:]))
+            if not options:
+                raise Malformed("options")
+            return OptionAck(options)
     raise Malformed("opcode")
 
 

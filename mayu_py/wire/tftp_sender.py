@@ -137,5 +137,8 @@ class Sender:
         return self._next_window()
 
     def _next_window(self) -> Send:
-        self._sent = min(self._acked + self._window, self._blocks)
-        return Send(self._acked + 1, self._sent)
+        last = self._acked + self._window
+        if last > self._blocks:
+            last = self._blocks
+        self._sent = last
+        return Send(self._acked + 1, last)

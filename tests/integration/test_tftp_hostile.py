@@ -155,14 +155,12 @@ def test_names_of_files_beneath_the_root_are_served(server: Running, name: bytes
         (b"socket", 2, "not-a-file"),
     ],
 )
-def test_every_other_name_is_refused_with_a_counted_reason(
-    server: Running, name: bytes, code: int, reason: str
-) -> None:
-    before = server.records.counts["tftp_refused", reason]
+def test_every_other_name_is_refused_with_a_counted_reason(server: Running, name: bytes, code: int, reason: str) -> None:
+    before = server.records.counts["refused", reason]
     answer = server.ask(read(name))
     assert isinstance(answer, Error)
     assert answer.code == code
-    assert server.records.counts["tftp_refused", reason] == before + 1
+    assert server.records.counts["refused", reason] == before + 1
 
 
 def test_a_write_request_is_refused_and_writes_nothing(server: Running) -> None:
@@ -199,17 +197,17 @@ def test_a_file_swapped_for_a_link_while_it_is_asked_for_never_leaks(server: Run
 
 def account(server: Running, datagrams: list[bytes]) -> None:
     """Sends datagrams that name no existing file: each is either answered by an ERROR or dropped for a reason."""
-    dropped, refused = server.records.total("tftp_dropped"), server.records.total("tftp_refused")
+    dropped, refused = server.records.total("dropped"), server.records.total("refused")
     with udp() as client:
         for datagram in datagrams:
             client.sendto(datagram, server.address)
         assert server.ask(BARRIER) == Data(1, b"here")
-        dropped = server.records.total("tftp_dropped") - dropped
-        refused = server.records.total("tftp_refused") - refused
+        dropped = server.records.total("dropped") - dropped
+        refused = server.records.total("refused") - refused
         assert dropped + refused == len(datagrams)
         answers = [parse(client.recv(2048)) for _ in range(refused)]
     assert all(isinstance(answer, Error) for answer in answers)
-    assert server.records.counts["tftp_dropped", "internal"] == 0
+    assert server.records.counts["dropped", "internal"] == 0
 
 
 text = st.binary(max_size=12).filter(lambda piece: b"\0" not in piece)

@@ -192,7 +192,7 @@ def test_a_stranger_gets_error_5_and_the_transfer_goes_on(server: Running) -> No
         assert client.receive() == Data(2, pattern(600)[512:])
         client.send(Ack(2))
     server.records.wait_for(lambda records: records.finished_files == [("file", 600)])
-    assert server.records.counts["tftp_refused", "stranger"] == 1
+    assert server.records.counts["refused", "stranger"] == 1
 
 
 def test_a_request_sent_again_does_not_start_a_second_transfer(server: Running) -> None:
@@ -202,7 +202,7 @@ def test_a_request_sent_again_does_not_start_a_second_transfer(server: Running) 
         assert client.receive() == OptionAck({"tsize": "1"})
         first = client.tid
         client.ask(b"file", tsize="0")
-        server.records.wait_for(lambda records: records.counts["tftp_dropped", "duplicate"] == 1)
+        server.records.wait_for(lambda records: records.counts["dropped", "duplicate"] == 1)
         client.send(Ack(0))
         assert client.receive() == Data(1, b"x")
         assert client.tid == first
@@ -226,7 +226,7 @@ def test_a_client_that_only_wanted_the_size_is_a_probe_and_no_failure(server: Ru
         client.ask(b"file", tsize="0", blksize="1468")
         assert client.receive() == OptionAck({"tsize": "70000", "blksize": "1468"})
         client.send(Error(8, "User aborted the transfer"))
-    server.records.wait_for(lambda records: records.counts["tftp_unstarted", "probe"] == 1)
+    server.records.wait_for(lambda records: records.counts["unstarted", "probe"] == 1)
     assert (server.records.started_files, server.records.aborted_files) == ([], [])
 
 
@@ -255,7 +255,7 @@ def test_what_is_not_acknowledged_is_sent_again(server: Running) -> None:
         assert [client.receive(), client.receive()] == [Data(1, b"x"), Data(1, b"x")]
         client.send(Ack(1))
     server.records.wait_for(lambda records: records.finished_files == [("file", 1)])
-    assert server.records.counts["tftp_resent", "timeout"] == 1
+    assert server.records.counts["resent", "timeout"] == 1
 
 
 def test_more_transfers_than_select_could_watch_run_side_by_side(server: Running) -> None:
@@ -287,7 +287,7 @@ def test_requests_beyond_the_session_limit_are_dropped_for_the_client_to_repeat(
         first.ask(b"file")
         first.receive()
         second.ask(b"file")
-        server.records.wait_for(lambda records: records.counts["tftp_dropped", "busy"] == 1)
+        server.records.wait_for(lambda records: records.counts["dropped", "busy"] == 1)
         first.send(Ack(1))
         server.records.wait_for(lambda records: records.finished_files == [("file", 1)])
         assert second.fetch(b"file") == b"x"
@@ -346,6 +346,6 @@ def test_a_bug_met_by_one_packet_costs_only_its_sender(server: Running, caplog: 
     (server.root / "file").write_bytes(b"x")
     with Client(server.port) as unlucky, Client(server.port) as client:
         unlucky.ask(b"bug")
-        server.records.wait_for(lambda records: records.counts["tftp_dropped", "internal"] == 1)
+        server.records.wait_for(lambda records: records.counts["dropped", "internal"] == 1)
         assert client.fetch(b"file") == b"x"
     assert "a bug in whoever records" in caplog.text

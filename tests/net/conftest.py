@@ -42,7 +42,7 @@ def lan() -> Iterator[Lan]:
 def config(tmp_path: Path) -> Config:
     (tmp_path / "node.bu").write_text(BUTANE)
     (tmp_path / "tftp").mkdir()
-    for name in ("undionly.kpxe", "ipxe.efi"):
+    for name in ("undionly.kpxe", "snponly.efi"):
         (tmp_path / "tftp" / name).write_bytes(os.urandom(70_000))
     (tmp_path / "image").mkdir()
     for name in ("vmlinuz", "initrd.img", "root.img"):

@@ -57,6 +57,7 @@ class BootServer:
     def __init__(self, listener: socket.socket) -> None:
         self.rootfs_sha256 = hashlib.sha256(ROOTFS).hexdigest()
         self.requests: list[str] = []
+        self.busy = 0
         self.reported = threading.Condition()
         self.http = ThreadingHTTPServer((SERVER, 80), self._handler(), bind_and_activate=False)
         self.http.socket.close()
@@ -89,7 +90,10 @@ class BootServer:
     def _handler(server) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._reply(server.answer(self.path))
+                if server.busy and self.path.startswith("/ignition"):
+                    server.busy -= 1
+                    return self._reply(b"", 503)
+                return self._reply(server.answer(self.path))
 
             def do_PUT(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -190,6 +194,28 @@ def test_a_machine_that_cannot_go_on_says_so_and_powers_off(lab: Lab, fabric: Fa
         server.wait_for("/host/SN-1/failed")
         eventually(machine, MachineState.OFF)
         assert "PUT /host/SN-1/boot_complete" not in server.requests
+
+
+def test_a_server_that_is_busy_is_asked_again(lab: Lab, fabric: Fabric, server: BootServer) -> None:
+    server.busy = 2
+    with plugged_in(lab, fabric) as machine:
+        machine.start()
+        server.wait_for("/boot_complete")
+        assert server.requests.count("GET /ignition") == 3
+        assert server.busy == 0
+
+
+def test_firmware_that_finds_nothing_to_boot_tries_again(lab: Lab, fabric: Fabric, server: BootServer) -> None:
+    boot_file = lab.directory / "tftp" / "bios.boot"
+    boot_file.rename(lab.directory / "aside")
+    with plugged_in(lab, fabric) as machine:
+        machine.start()
+        until = time.monotonic() + 20
+        while "no bootable device" not in machine.console_tail():
+            assert time.monotonic() < until, machine.console_tail()
+            time.sleep(0.02)
+        (lab.directory / "aside").rename(boot_file)
+        server.wait_for("/boot_complete")
 
 
 def test_it_listens_to_the_power_button_and_boots_again(lab: Lab, fabric: Fabric, server: BootServer) -> None:

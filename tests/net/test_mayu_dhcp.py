@@ -41,7 +41,7 @@ def test_a_firmware_is_told_its_boot_file(lan: Lan, config: Config, start_mayu: 
     client = lan.client(mac="52:54:00:00:00:05")
     asks = ("-V", "PXEClient:Arch:00007:UNDI:003000", "-x", "0x5d:0007", "-O", "bootfile", "-O", "tftp")
     lease = udhcpc(lan, client, config.folder, *asks)
-    assert (lease["boot_file"], lease["siaddr"], lease["tftp"]) == ("ipxe.efi", SERVER, SERVER)
+    assert (lease["boot_file"], lease["siaddr"], lease["tftp"]) == ("snponly.efi", SERVER, SERVER)
 
 
 def test_strangers_are_ignored(lan: Lan, config: Config, start_mayu: StartMayu) -> None:

@@ -54,7 +54,8 @@ def test_a_host_boots_in_requests(client: Client, lan: Lan) -> None:
     assert client.status("-X", "PUT", f"{URL}/host/KC-0005/stage/switch-root")[0] == 202
     assert client.status("-X", "PUT", f"{URL}/host/KC-0005/boot_complete")[0] == 202
     assert stage_and_state(lan) == ("running", "running")
-    kinds = [(event["kind"], event["detail"].get("stage") or event["detail"].get("to")) for event in lan.get("/v1/events")]
+    events = sorted(lan.get("/v1/events"), key=lambda event: event["monotonic_ns"])
+    kinds = [(event["kind"], event["detail"].get("stage") or event["detail"].get("to")) for event in events]
     assert [step for step in kinds if step[0] in ("stage", "state")] == [
         ("stage", "ipxe"),
         ("stage", "ignition"),

@@ -20,7 +20,7 @@ class Builder:
         self.content = content
         self.calls = 0
 
-    def __call__(self, folder: Path) -> None:
+    def __call__(self, folder: Path, lock: int) -> None:
         assert list(folder.iterdir()) == []
         self.calls += 1
         (folder / "file").write_bytes(self.content)
@@ -56,7 +56,7 @@ def test_making_a_store_and_looking_for_an_entry_leave_no_trace(store: Store) ->
 
 
 def test_a_failed_build_is_passed_on_and_leaves_nothing(store: Store) -> None:
-    def fail(folder: Path) -> None:
+    def fail(folder: Path, lock: int) -> None:
         (folder / "half").write_bytes(b"ha")
         raise HarnessError("no mirror")
 
@@ -67,7 +67,7 @@ def test_a_failed_build_is_passed_on_and_leaves_nothing(store: Store) -> None:
 
 
 def test_an_interrupted_build_leaves_nothing(store: Store) -> None:
-    def interrupt(folder: Path) -> None:
+    def interrupt(folder: Path, lock: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -141,7 +141,7 @@ def test_a_second_builder_waits_says_so_and_uses_what_the_first_built(store: Sto
 
     second = threading.Thread(target=lambda: store.obtain("k", finished, listen))
 
-    def slow(folder: Path) -> None:
+    def slow(folder: Path, lock: int) -> None:
         second.start()
         assert waiting.wait(10)
         (folder / "file").write_bytes(b"first")
@@ -151,6 +151,25 @@ def test_a_second_builder_waits_says_so_and_uses_what_the_first_built(store: Sto
     assert heard == [("waiting for another build", 0.0)]
     assert finished.calls == 0
     assert entry.path("file").read_bytes() == b"first"
+
+
+def test_a_program_that_inherits_the_lock_keeps_others_away_when_its_builder_is_gone(store: Store) -> None:
+    inherited: list[int] = []
+
+    def die(folder: Path, lock: int) -> None:
+        inherited.append(os.dup(lock))
+        raise HarnessError("killed")
+
+    with pytest.raises(HarnessError):
+        store.obtain("k", die, quiet)
+
+    def listen(step: str, done: float) -> None:
+        heard.append(step)
+        os.close(inherited.pop())
+
+    heard: list[str] = []
+    store.obtain("k", Builder(), listen)
+    assert heard == ["waiting for another build"]
 
 
 def test_a_tree_with_a_mount_in_it_is_not_removed(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_a_known_host_is_offered_its_own_address() -> None:
     [
         (None, False, "undionly.kpxe"),
         (0, False, "undionly.kpxe"),
-        (7, False, "ipxe.efi"),
-        (9, False, "ipxe.efi"),
+        (7, False, "snponly.efi"),
+        (9, False, "snponly.efi"),
         (11, False, None),
         (0, True, "http://10.77.0.1:4081/boot.ipxe"),
         (7, True, "http://10.77.0.1:4081/boot.ipxe"),

@@ -193,9 +193,7 @@ def test_an_unknown_key_lists_the_known_ones() -> None:
 def test_a_misspelt_key_counts_as_the_one_that_was_meant() -> None:
     found = read("seriel: s1\nmacs: []", Host)
     assert found.value == Host("s1", ())
-    assert [str(problem) for problem in found.problems] == [
-        "etc/lab.yaml:1: error: seriel: unknown key (did you mean 'serial'?)"
-    ]
+    assert [str(problem) for problem in found.problems] == ["etc/lab.yaml:1: error: seriel: unknown key (did you mean 'serial'?)"]
 
 
 def test_a_choice_lists_the_others() -> None:

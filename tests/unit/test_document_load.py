@@ -116,9 +116,7 @@ def test_aliases_do_not_hide_depth() -> None:
 
 
 def test_keys_count_towards_the_size() -> None:
-    nested = (
-        laughs(5) + "\nb: {? *a4 : 1, ? *a4 : 2, ? *a4 : 3, ? *a4 : 4, ? *a4 : 5, ? *a4 : 6, ? *a4 : 7, ? *a4 : 8}\n"
-    )
+    nested = laughs(5) + "\nb: {? *a4 : 1, ? *a4 : 2, ? *a4 : 3, ? *a4 : 4, ? *a4 : 5, ? *a4 : 6, ? *a4 : 7, ? *a4 : 8}\n"
     assert refusal(nested)[-1] == "t.yaml:1: error: expands to more than 1,000,000 values"
 
 

@@ -100,7 +100,9 @@ def test_a_zombie_has_no_start_time() -> None:
     assert process_start(child.pid) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": "x", "owner": {"pid": 1}, "created_at": "", "schema": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 2}', '{"id": "x", "owner": {"pid": 1}, "created_at": "", "schema": 1}']
+)
 def test_a_broken_record_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "lab.json").write_text(text)
     with pytest.raises(HarnessError, match="not a lab record"):

@@ -51,7 +51,7 @@ Check = Callable[[str], list[str]]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "node.bu").write_text(BUTANE)
-    for file in ("tftp/undionly.kpxe", "tftp/ipxe.efi", "image/vmlinuz", "image/initrd.img"):
+    for file in ("tftp/undionly.kpxe", "tftp/snponly.efi", "image/vmlinuz", "image/initrd.img"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(b"x")
     return tmp_path
@@ -95,7 +95,7 @@ def test_a_typo_a_reversed_range_and_a_duplicate_mac_are_reported_together(check
         (
             "tftp: {root: tftp}",
             "tftp: {root: tftp}\nboot: {bios: pxelinux.0}",
-            "mayu.yaml:7: error: boot.bios: there is no file pxelinux.0 in tftp (there are: ipxe.efi, undionly.kpxe)",
+            "mayu.yaml:7: error: boot.bios: there is no file pxelinux.0 in tftp (there are: snponly.efi, undionly.kpxe)",
         ),
         ("tftp: {root: tftp}", "http: {port: 70000}\ntftp: {root: tftp}", "mayu.yaml:6: error: http.port: 70000 is no TCP port"),
         ("directory: image", "directory: gone", "mayu.yaml:9: error: images.testbed.initrd: there is no file gone/initrd.img"),
@@ -119,6 +119,16 @@ def test_every_mistake_is_named_with_its_place(check: Check, old: str, new: str,
     assert old in GOOD
     found = check(GOOD.replace(old, new, 1))
     assert any(line.startswith(problem) for line in found), found
+
+
+def test_a_boot_file_that_tftp_would_not_serve_is_a_problem(check: Check, folder: Path) -> None:
+    (folder / "boot.efi").write_bytes(b"x")
+    (folder / "tftp" / "linked.efi").symlink_to(folder / "boot.efi")
+    found = check(GOOD.replace("tftp: {root: tftp}", "tftp: {root: tftp}\nboot: {uefi_x64: linked.efi}"))
+    assert found == [
+        "mayu.yaml:7: error: boot.uefi_x64: tftp/linked.efi is a link to boot.efi, outside of tftp.root "
+        + "(copy the file into the folder)"
+    ]
 
 
 @pytest.mark.parametrize(

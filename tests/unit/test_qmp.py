@@ -13,7 +13,7 @@ from kubeception_sim.errors import DeadlineExceeded
 from kubeception_sim.machines.qmp import Qmp, QmpError
 
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}\r\n'
-OK = b'{"return": {}}\r\n'
+OK = b'{"return": {}, "id": 1}\r\n'  # the answer to the handshake's command
 
 
 class Server:
@@ -56,27 +56,27 @@ def qemu(*answers: bytes) -> Iterator[tuple[socket.socket, Server]]:
 
 
 def test_a_command_returns_what_qemu_returned() -> None:
-    with qemu(GREETING, OK, b'{"return": {"status": "running"}}\n') as (near, server), Qmp(near) as qmp:
+    with qemu(GREETING, OK, b'{"return": {"status": "running"}, "id": 2}\n') as (near, server), Qmp(near) as qmp:
         assert qmp.execute("query-status") == {"status": "running"}
-        assert server.commands == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
+        assert server.commands == [{"execute": "qmp_capabilities", "id": 1}, {"execute": "query-status", "id": 2}]
 
 
 def test_arguments_are_passed_on() -> None:
-    with qemu(GREETING, OK, OK) as (near, server), Qmp(near) as qmp:
+    with qemu(GREETING, OK, b'{"return": {}, "id": 2}\n') as (near, server), Qmp(near) as qmp:
         qmp.execute("set_link", name="cable", up=False)
-        assert server.commands[-1] == {"execute": "set_link", "arguments": {"name": "cable", "up": False}}
+        assert server.commands[-1] == {"execute": "set_link", "id": 2, "arguments": {"name": "cable", "up": False}}
 
 
 def test_events_before_an_answer_are_kept() -> None:
     event = {"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}
-    answer = json.dumps(event).encode() + b"\n" + b'{"return": 1}\n'
+    answer = json.dumps(event).encode() + b"\n" + b'{"return": 1, "id": 2}\n'
     with qemu(GREETING, OK, answer) as (near, _), Qmp(near) as qmp:
         assert qmp.execute("stop") == 1
         assert qmp.events == [event]
 
 
 def test_a_refusal_is_an_error_with_qemus_words() -> None:
-    refusal = b'{"error": {"class": "GenericError", "desc": "Device is locked"}}\n'
+    refusal = b'{"error": {"class": "GenericError", "desc": "Device is locked"}, "id": 2}\n'
     with (
         qemu(GREETING, OK, refusal) as (near, _),
         Qmp(near) as qmp,
@@ -98,6 +98,23 @@ def test_silence_ends_at_the_deadline() -> None:
     near, far = socket.socketpair()
     with near, far, pytest.raises(DeadlineExceeded, match=r"did not send the greeting within 0.05 s"), Qmp(near, 0.05):
         pass
+
+
+def test_a_late_answer_is_not_taken_for_the_next_commands() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(GREETING + OK)
+        with Qmp(near, 0.1) as qmp:
+            with pytest.raises(DeadlineExceeded, match="the answer to stop"):
+                qmp.execute("stop")
+            far.sendall(b'{"return": "late", "id": 2}\n{"return": "own", "id": 3}\n')
+            assert qmp.execute("cont") == "own"
+
+
+def test_what_qemu_could_not_read_is_an_error() -> None:
+    refusal = b'{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n'
+    with qemu(GREETING, OK, refusal) as (near, _), Qmp(near) as qmp, pytest.raises(QmpError, match="JSON parse error"):
+        qmp.execute("stop")
 
 
 def test_half_a_line_is_not_an_answer() -> None:

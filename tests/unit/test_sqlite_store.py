@@ -82,6 +82,23 @@ def test_a_sign_that_says_nothing_new_is_not_written(store: SqliteStore) -> None
     assert len(store.events(0, 10)) == 1
 
 
+def test_a_sign_that_is_written_late_does_not_move_a_host_back(store: SqliteStore) -> None:
+    early, late = Stamp(NOW.at, 1_000), Stamp(NOW.at, 2_000)
+    store.record([(Reached(HOST, Stage.IGNITION), late)])
+    store.record([(Reached(HOST, Stage.IPXE), early)])
+    assert store.statuses()["node-1"].stage is Stage.IGNITION
+    assert sorted((event.monotonic_ns, event.detail["stage"]) for event in store.events(0, 10)) == [
+        (1_000, "ipxe"),
+        (2_000, "ignition"),
+    ]
+
+
+def test_after_a_reboot_of_the_server_the_clock_begins_anew(store: SqliteStore) -> None:
+    store.record([(Reached(HOST, Stage.RUNNING), Stamp(NOW.at, 10**15))])
+    store.record([(Reached(HOST, Stage.DHCP), Stamp(NOW.at, 1_000))])
+    assert store.statuses()["node-1"].stage is Stage.DHCP
+
+
 def test_a_failure_keeps_its_text(store: SqliteStore) -> None:
     record(store, Became(HOST, State.FAILED, "ignition: no config"))
     assert [(event.kind, event.detail) for event in store.events(0, 10)] == [

@@ -65,6 +65,7 @@ MALFORMED = [
     (b"\0\1name\0\xe9\0", "mode"),
     (b"\0\1name\0octet\0blksize\0", "options"),
     (b"\0\6blksize\0", "options"),
+    (b"\0\6\0\0", "options"),
 ]
 
 text = st.text(st.characters(min_codepoint=1, max_codepoint=255))

@@ -263,6 +263,20 @@ def test_a_machine_provisions_itself_reports_its_stages_and_lets_its_user_in(
     assert len(ranges) == 2
 
 
+def test_a_machine_that_fails_after_it_left_the_initrd_reports_too(image: testbed.Image, tmp_path: Path) -> None:
+    unit = "[Unit]\nOnFailure=emergency.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo it broke; exit 9'\n"
+    unit += "[Install]\nWantedBy=multi-user.target\n"
+    units = [{"name": "broken.service", "enabled": True, "contents": unit}]
+    site = Site(image, {"ignition": {"version": "3.3.0"}, "systemd": {"units": units}})
+    with serving(site), booted(site, tmp_path, ip="dhcp") as machine:
+        failed = site.wait_for_put("/host/S1/failed", machine)
+        assert machine.wait(60) == 0
+    assert "broken.service" in failed.body
+    assert "it broke" in failed.body
+    puts = [line for line in site.lines() if line.startswith("PUT")]
+    assert puts == ["PUT /host/S1/stage/switch-root", "PUT /host/S1/failed"]
+
+
 @pytest.mark.parametrize(
     ("config", "sha256", "said"),
     [

@@ -49,8 +49,11 @@ def ensure(cache: Path, progress: Progress) -> Image:
     Needs root to build. Raises MissingTool or CommandFailed when it cannot be built.
     """
     packages = cache / "packages" / recipe.SUITE
-    entry = Store(cache, KIND).obtain(key(), lambda folder: recipe.build(folder, packages, progress), progress)
-    return _image(entry)
+
+    def build(folder: Path, lock: int) -> None:
+        recipe.build(folder, lock, packages, progress)
+
+    return _image(Store(cache, KIND).obtain(key(), build, progress))
 
 
 def verify(cache: Path) -> None:

@@ -16,7 +16,7 @@ def main() -> int:
     packages = default_cache() / "packages" / recipe.SUITE
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         builds = [
-            Store(Path(cache), KIND).obtain(key(), lambda folder: recipe.build(folder, packages, _tell), _tell)
+            Store(Path(cache), KIND).obtain(key(), lambda folder, lock: recipe.build(folder, lock, packages, _tell), _tell)
             for cache in (one, other)
         ]
         first, second = ({name: record.sha256 for name, record in build.files.items()} for build in builds)

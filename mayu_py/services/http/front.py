@@ -102,7 +102,7 @@ class Front:
         _send(scope, proto, TEXT, script.encode())
 
     def _ignition(self, scope: Scope, proto: HttpProtocol) -> None:
-        answer = self._desk.answer(IgnitionRequest(_identity(_query(scope))))
+        answer = self._desk.answer_durably(IgnitionRequest(_identity(_query(scope))))
         match answer.reply:
             case ServeConfig(host):
                 rendered = self._renderer.config(host)

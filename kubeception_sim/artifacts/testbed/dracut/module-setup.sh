@@ -51,10 +51,11 @@ VERSION_ID=1' > "$initdir/usr/lib/initrd-release"
     rm "$initdir/$systemdsystemunitdir/ignition-complete.target.requires/ignition-fetch-offline.service"
     install_requirement testbed-presets.service ignition-complete.target
     local unit
-    # Nothing here has a password to ask, a console font; devtmpfs makes what nodes there are.
+    # No password is asked here, no console font set; devtmpfs makes what nodes there are; the real root goes on with
+    # what udev found out.
     for unit in systemd-ask-password-console.path systemd-vconsole-setup.service systemd-journald-audit.socket \
         systemd-random-seed.service systemd-sysctl.service kmod-static-nodes.service \
-        systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup.service; do
+        systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup.service initrd-udevadm-cleanup-db.service; do
         ln -sf /dev/null "$initdir/etc/systemd/system/$unit"
     done
     rm -f "$initdir"/usr/lib/systemd/system-generators/systemd-gpt-auto-generator \

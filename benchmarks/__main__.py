@@ -1,0 +1,6 @@
+"""Both parts."""
+
+from benchmarks import dhcp, tftp
+
+tftp.main()
+dhcp.main()

@@ -1,0 +1,162 @@
+"""DHCP against dnsmasq, with perfdhcp: the highest rate of complete DORA exchanges of which at most 2.5 % are lost."""
+
+import contextlib
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from benchmarks import lab
+from benchmarks.results import Row, publish
+
+ROUNDS = 3
+SECONDS = 1
+KNOWN = 500
+NEW = 60_000
+MOST_LOST = 0.025
+FIRST_RATE = 400.0
+LOWEST_RATE = 10.0
+HIGHEST_RATE = 20_000.0
+PXE_CLIENT = b"PXEClient:Arch:00007:UNDI:003000".hex()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`known` hosts are in the servers' configs; otherwise each client has never been seen before."""
+
+    name: str
+    known: bool
+    servers: Mapping[str, "Start"]
+
+    @property
+    def macs(self) -> list[str]:
+        """perfdhcp counts its MACs up from this one."""
+        base = 0x000C01020304
+        count = KNOWN if self.known else 0
+        return [":".join(f"{base + i:012x}"[at : at + 2] for at in range(0, 12, 2)) for i in range(count)]
+
+
+def mayu(folder: Path, macs: Sequence[str]) -> list[str]:
+    """The whole server."""
+    (folder / "file").write_bytes(b"x")
+    return lab.mayu(folder, macs)
+
+
+def dnsmasq(folder: Path, macs: Sequence[str]) -> list[str]:
+    """dnsmasq as a DHCP server only, with its lease file; it does not ping addresses before it gives them out."""
+    hosts = [f"--dhcp-host={mac},10.99.{i // 250 + 1}.{i % 250 + 1}" for i, mac in enumerate(macs)]
+    return [
+        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--bind-interfaces",
+        "--user=root", "--pid-file=", "--log-facility=/dev/null", "--quiet-dhcp", "--no-ping", "--dhcp-authoritative",
+        f"--dhcp-leasefile={folder / 'leases'}", "--dhcp-lease-max=65000",
+        "--dhcp-range=10.99.1.1,10.99.250.250,255.255.0.0,1h", *hosts,
+    ]  # fmt: skip
+
+
+def dnsmasq_forgetful(folder: Path, macs: Sequence[str]) -> list[str]:
+    """dnsmasq that writes nothing: the fair peer where we have nothing to write, but it forgets when it is restarted."""
+    return [*dnsmasq(folder, macs), "--leasefile-ro"]
+
+
+Start = Callable[[Path, Sequence[str]], list[str]]
+SCENARIOS = (
+    Scenario("known hosts", True, {"mayu": mayu, "dnsmasq": dnsmasq, "dnsmasq, read-only": dnsmasq_forgetful}),
+    Scenario("new hosts, kept on disk", False, {"mayu": mayu, "dnsmasq": dnsmasq}),
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One second at one rate. `done` is complete exchanges per second."""
+
+    done: float
+    lost: float
+
+
+class Contender:
+    """A running server, and what is known of how fast it is."""
+
+    def __init__(self, ends: lab.Cable, pid: int, scenario: Scenario) -> None:
+        self._ends = ends
+        self._pid = pid
+        self._scenario = scenario
+        self._next_mac = 0x000C02000000
+        self._rate = FIRST_RATE
+
+    def measure(self, step: float, seconds: float) -> float:
+        """Exchanges per second at the highest rate that is served, found from the last one in factors of `step`.
+
+        After `seconds` it is content with what it has found.
+        """
+        deadline = time.monotonic() + seconds
+        attempt = self._try(self._rate)
+        while attempt.lost > MOST_LOST and self._rate > LOWEST_RATE:
+            self._rate /= step**2
+            attempt = self._try(self._rate)
+        best = attempt
+        while attempt.lost <= MOST_LOST and self._rate * step < HIGHEST_RATE and time.monotonic() < deadline:
+            best = attempt
+            attempt = self._try(self._rate * step)
+            if attempt.lost <= MOST_LOST:
+                self._rate *= step
+        return best.done
+
+    def _try(self, rate: float) -> Attempt:
+        clients = KNOWN if self._scenario.known else NEW
+        argv = ["perfdhcp", "-4", "-l", "eth0", "-r", str(round(rate)), "-R", str(clients), "-p", str(SECONDS), "-W", "200000"]
+        argv += ["-o", f"60,{PXE_CLIENT}", "-b", f"mac={self._mac(rate)}"]
+        ran = lab.load(self._ends, [*argv, "-g", "single"], timeout=30)
+        sent = re.findall(r"^sent packets: (\d+)$", ran.stdout, re.MULTILINE)
+        received = re.findall(r"^received packets: (\d+)$", ran.stdout, re.MULTILINE)
+        if len(sent) != 2:
+            raise RuntimeError(f"{ran.args}\n{ran.stdout}{ran.stderr}")
+        lab.await_idle(self._pid)
+        discovers, acks = int(sent[0]), int(received[1])
+        return Attempt(acks / SECONDS, 1 - acks / max(discovers, 1))
+
+    def _mac(self, rate: float) -> str:
+        """Known hosts always have the same MACs; new ones must not have been seen by an earlier attempt."""
+        if self._scenario.known:
+            return "00:0c:01:02:03:04"
+        mac = f"{self._next_mac:012x}"
+        self._next_mac += round(rate * SECONDS * 2)
+        return ":".join(mac[at : at + 2] for at in range(0, 12, 2))
+
+
+@contextlib.contextmanager
+def contenders(folder: Path, scenario: Scenario) -> Iterator[dict[str, Contender]]:
+    """All servers, each on a cable of its own."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for name, argv in scenario.servers.items():
+            own = folder / name
+            own.mkdir()
+            ends = stack.enter_context(lab.cable())
+            pid = stack.enter_context(lab.server(ends, argv(own, scenario.macs), 67, folder / f"{name}.log"))
+            running[name] = Contender(ends, pid, scenario)
+        yield running
+
+
+def run() -> list[Row]:
+    """All scenarios, with the servers' rounds interleaved. A first, coarse search is not counted."""
+    rows = []
+    for scenario in SCENARIOS:
+        with tempfile.TemporaryDirectory(prefix="bench-dhcp-") as folder, contenders(Path(folder), scenario) as servers:
+            for contender in servers.values():
+                contender.measure(step=2.0, seconds=7.0)
+            rounds = [{name: one.measure(step=1.25, seconds=3.5) for name, one in servers.items()} for _ in range(ROUNDS)]
+        rows.append(Row(scenario.name, "exchanges/s", rounds))
+    return rows
+
+
+def main() -> None:
+    """Runs, prints the table, and updates results.json and README.md."""
+    click.echo(publish("dhcp", run()))
+
+
+if __name__ == "__main__":
+    main()

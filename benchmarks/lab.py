@@ -1,0 +1,151 @@
+"""Where a benchmark runs: per server two namespaces joined by a cable, one CPU for the server, another for the load."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVER = "10.99.0.1"
+CLIENT = "10.99.255.1"
+SERVER_CPU = "0"
+LOAD_CPU = "1"
+START_SECONDS = 15.0
+ROOT = Path(__file__).parents[1]
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cable:
+    """Two namespaces with an `eth0` each: the server's is SERVER/16, the client's CLIENT/16."""
+
+    server: str
+    client: str
+
+
+@contextlib.contextmanager
+def cable() -> Iterator[Cable]:
+    """A cable of its own for each server, so that no server hears what is meant for another."""
+    token = secrets.token_hex(3)
+    ends = Cable(f"kbs{token}", f"kbc{token}")
+    with contextlib.ExitStack() as undo:
+        for name in (ends.server, ends.client):
+            _ip("netns", "add", name)
+            undo.callback(_ip, "netns", "del", name)
+        peer = ("peer", "name", "eth0", "netns", ends.client)
+        _ip("-n", ends.server, "link", "add", "eth0", "type", "veth", *peer)
+        for name, address in ((ends.server, SERVER), (ends.client, CLIENT)):
+            _ip("-n", name, "address", "add", f"{address}/16", "dev", "eth0")
+            _ip("-n", name, "link", "set", "lo", "up")
+            _ip("-n", name, "link", "set", "eth0", "up")
+        yield ends
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def pinned(namespace: str, cpu: str, argv: Sequence[str]) -> list[str]:
+    """The argv that runs a program in a namespace, on one CPU, before whatever else the machine is busy with."""
+    return ["ip", "netns", "exec", namespace, "nice", "-n", "-20", "taskset", "-c", cpu, *argv]
+
+
+@contextlib.contextmanager
+def server(ends: Cable, argv: Sequence[str], udp_port: int, log: Path) -> Iterator[int]:
+    """A running server, from the moment its UDP port is bound; gives its pid."""
+    with log.open("wb") as output:
+        command = pinned(ends.server, SERVER_CPU, argv)
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, start_new_session=True)
+    try:
+        _await_port(process, udp_port, log)
+        yield process.pid
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        # Its own session: what it has forked goes with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], udp_port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    wanted = f":{udp_port:04X} "
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        if wanted in Path(f"/proc/{process.pid}/net/udp").read_text():
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args!r} has not bound UDP port {udp_port}:\n{log.read_text(errors='replace')}")
+
+
+def load(ends: Cable, argv: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Runs a load generator to its end, whatever its exit code."""
+    command = pinned(ends.client, LOAD_CPU, argv)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all below it, dead children included."""
+    children: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+                ticks[int(entry.name)] = sum(map(int, fields[11:15]))
+    family = [pid]
+    for member in family:
+        family += children.get(member, [])
+    return sum(ticks.get(member, 0) for member in family) / _TICKS
+
+
+def await_idle(pid: int, patience: float = 1.5) -> None:
+    """Waits until a server has worked off what an overload has left in its queue, or for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    before = cpu_seconds(pid)
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        now = cpu_seconds(pid)
+        if now - before <= 0.01:
+            return
+        before = now
+
+
+MAYU_CONFIG = """\
+network:
+  interface: eth0
+  address: {address}
+  subnet: 10.99.0.0/16
+  range: {{start: 10.99.64.1, end: 10.99.250.250}}
+tftp: {{root: {folder}}}
+boot: {{bios: file, uefi_x64: file}}
+images:
+  node: {{directory: {folder}, kernel: file, initrd: file}}
+profiles:
+  - {{name: node, image: node, ignition: node.bu}}
+unknown_hosts: enrol
+default_profile: node
+hosts:
+{hosts}
+"""
+
+
+def mayu(folder: Path, macs: Sequence[str] = ()) -> list[str]:
+    """The argv of the whole server, all of its workers, for a folder that holds `file`. The MACs are its known hosts."""
+    hosts = "\n".join(
+        f"  - {{name: n{i}, macs: ['{mac}'], address: 10.99.{i // 250 + 1}.{i % 250 + 1}, profile: node}}"
+        for i, mac in enumerate(macs)
+    )
+    (folder / "node.bu").write_text("variant: fcos\nversion: 1.4.0\n")
+    config = folder / "mayu.yaml"
+    config.write_text(MAYU_CONFIG.format(address=SERVER, folder=folder, hosts=hosts or "  []"))
+    return [sys.executable, "-m", "mayu_py", "serve", "--config", str(config)]

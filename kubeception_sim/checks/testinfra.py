@@ -1,0 +1,133 @@
+"""Run a testinfra file against booted machines over SSH, from inside their network.
+
+The file's tests get the fixture `host` from pytest-testinfra, once per machine, and `me` and `others` from the plugin
+`kubeception_sim.checks.expectations`: what the scenario says about this machine, and about every other one.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from kubeception_sim.checks.expectations import VARIABLE
+from kubeception_sim.errors import HarnessError, KubeceptionError
+from kubeception_sim.lab import Lab
+from kubeception_sim.model.results import CheckResult
+from kubeception_sim.model.scenario import Machine, Scenario
+from kubeception_sim.run import run
+
+_PACKAGE_ROOT = Path(__file__).parents[2]
+# pytest's own codes: 0 all passed, 1 some failed. Anything else is a broken run.
+_RAN = (0, 1)
+_HOST = re.compile(r"\[ssh://([a-z0-9-]+)")
+
+
+@dataclass(frozen=True)
+class Rack:
+    """Where the machines are, and how to log in."""
+
+    scenario: Scenario
+    lab: Lab
+    namespace: str
+    ssh_key: Path
+
+
+def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float) -> list[CheckResult]:
+    """Run every test of `file` on every machine. `within` is in seconds, for all of them together.
+
+    Raises HarnessError when pytest itself fails, with the end of what it printed.
+    """
+    folder = rack.lab.subdirectory("checks")
+    config, results = folder / "ssh_config", folder / "results.xml"
+    config.write_text(ssh_config(machines, rack.ssh_key, folder))
+    expectations = folder / "expectations.json"
+    expectations.write_text(json.dumps({machine.name: expectation(machine, rack.scenario) for machine in rack.scenario.machines}))
+    hosts = ",".join(f"ssh://{machine.name}?controlpersist=0" for machine in machines)
+    argv = (
+        *(sys.executable, "-m", "pytest", file.absolute(), f"--hosts={hosts}", f"--ssh-config={config}"),
+        *("-c", "/dev/null", f"--rootdir={file.absolute().parent}", f"--junit-xml={results}", "-q", "--tb=short"),
+        *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "kubeception_sim.checks.expectations"),
+    )
+    env = {
+        **rack.lab.env,
+        "PYTHONPATH": os.fspath(_PACKAGE_ROOT),
+        VARIABLE: os.fspath(expectations),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    try:
+        ran = run(argv, timeout=within, check=False, env=env, cwd=folder, namespace=rack.namespace)
+    finally:
+        _hang_up(machines, config, rack)
+    if ran.code not in _RAN or not results.exists():
+        raise HarnessError(
+            f"the checks of {file} could not run (pytest ended with {ran.code}):\n{ran.stdout[-2000:]}{ran.stderr[-1000:]}"
+        )
+    return read_junit(results.read_text(), file.name)
+
+
+def ssh_config(machines: Sequence[Machine], key: Path, folder: Path) -> str:
+    """One connection per machine, shared by all its tests: a handshake costs a second on an emulated CPU."""
+    common = f"""\
+Host *
+    User core
+    IdentityFile {key}
+    IdentitiesOnly yes
+    BatchMode yes
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+    ConnectTimeout 30
+    ControlMaster auto
+    ControlPersist yes
+    ControlPath {folder}/%n
+"""
+    return "".join(f"Host {machine.name}\n    HostName {machine.address}\n" for machine in machines) + common
+
+
+def _hang_up(machines: Sequence[Machine], config: Path, rack: Rack) -> None:
+    """End the shared connections, which outlive pytest."""
+    for machine in machines:
+        with suppress(KubeceptionError):
+            run(["ssh", "-F", config, "-O", "exit", machine.name], timeout=5, check=False, namespace=rack.namespace)
+
+
+def expectation(machine: Machine, scenario: Scenario) -> dict[str, object]:
+    """What the scenario says about a machine; `values` are its own over its profile's."""
+    profile = next(profile for profile in scenario.profiles if profile.name == machine.profile)
+    return {
+        "name": machine.name,
+        "serial": machine.serial,
+        "uuid": machine.uuid,
+        "mac": machine.mac,
+        "address": str(machine.address),
+        "firmware": str(machine.firmware),
+        "values": {**profile.values, **machine.values},
+    }
+
+
+def read_junit(text: str, file: str) -> list[CheckResult]:
+    """The results in pytest's JUnit XML: one a test and machine, in the order they ran."""
+    return [_result(case, file) for case in ElementTree.fromstring(text).iter("testcase")]
+
+
+def _result(case: ElementTree.Element, file: str) -> CheckResult:
+    name = case.get("name", "")
+    host = _HOST.search(name)
+    outcome, detail = "passed", ""
+    for tag, word in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
+        found = case.find(tag)
+        if found is not None:
+            outcome, detail = word, (found.text or found.get("message") or "").strip()
+    return CheckResult(
+        host=host.group(1) if host else "",
+        name=name.partition("[")[0],
+        file=file,
+        seconds=float(case.get("time", "0")),
+        outcome=outcome,
+        detail=detail,
+    )

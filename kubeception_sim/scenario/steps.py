@@ -1,0 +1,145 @@
+"""What each step of a scenario does, and what it waits for. A subject that fails raises `Failed`."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubeception_sim.checks import testinfra
+from kubeception_sim.errors import HarnessError
+from kubeception_sim.lab import Lab
+from kubeception_sim.machines import Machine
+from kubeception_sim.model.boot import HostState, Worker
+from kubeception_sim.model.results import CheckResult
+from kubeception_sim.model.scenario import Await, Check, KillWorker, PowerOff, PowerOn, Scenario, Step
+from kubeception_sim.model.timeline import Timeline
+from kubeception_sim.scenario.observer import Clock, Observer, Timelines
+from kubeception_sim.scenario.subject import Mayu
+
+_POLL_SECONDS = 0.05
+
+
+class Failed(Exception):
+    """The subject under test did not do what the step demands."""
+
+
+@dataclass
+class Bench:
+    """Everything the steps work with, once the rack stands."""
+
+    scenario: Scenario
+    lab: Lab
+    namespace: str
+    clock: Clock
+    observer: Observer
+    mayu: Mayu
+    machines: Mapping[str, Machine]
+    ssh_key: Path
+    checks: list[CheckResult] = field(default_factory=list)
+
+
+def carry_out(step: Step, bench: Bench) -> None:
+    """Do one step. Raises Failed, or a HarnessError when the bench itself is broken."""
+    match step:
+        case PowerOn():
+            _power_on(step, bench)
+        case Await():
+            _await(step, bench)
+        case Check():
+            _check(step, bench)
+        case KillWorker():
+            _kill_worker(step, bench)
+        case PowerOff():
+            for name in _names(step.machines, bench):
+                bench.machines[name].kill()
+                bench.observer.update(name, lambda line: line.power_off(bench.clock.now()))
+
+
+def _names(named: Sequence[str], bench: Bench) -> tuple[str, ...]:
+    return tuple(machine.name for machine in bench.scenario.select(tuple(named)))
+
+
+def _power_on(step: PowerOn, bench: Bench) -> None:
+    for index, name in enumerate(_names(step.machines, bench)):
+        if index and step.stagger.seconds:
+            # The one wait that is for time itself: it is what the scenario asks for.
+            time.sleep(step.stagger.seconds)
+        now = bench.clock.now()
+        bench.observer.update(name, lambda line, now=now: line.power_on(now))  # type: ignore[misc]
+        bench.machines[name].start()
+
+
+def _await(step: Await, bench: Bench) -> None:
+    names = _names(step.machines, bench)
+
+    def arrived(timelines: Timelines) -> list[str]:
+        return [name for name in names if _has_arrived(step, timelines[name])]
+
+    def settled(timelines: Timelines) -> bool:
+        lost = [name for name in names if timelines[name].state is HostState.FAILED and step.state is not HostState.FAILED]
+        return bool(lost) or step.quorum.met(len(arrived(timelines)), len(names))
+
+    deadline = bench.clock.now() + step.within.seconds
+    bench.observer.wait(settled, deadline)
+    if bench.observer.trouble:
+        raise Failed(bench.observer.trouble)
+    timelines = bench.observer.timelines
+    there = arrived(timelines)
+    if step.quorum.met(len(there), len(names)):
+        return
+    for name in set(names) - set(there):
+        bench.observer.fail(name, _missed(step, timelines[name]))
+    late = ", ".join(f"{name} ({timelines[name].last_stage or 'no sign of life'})" for name in names if name not in there)
+    raise Failed(f"not {step.stage or step.state} within {step.within}: {late}")
+
+
+def _has_arrived(step: Await, line: Timeline) -> bool:
+    if step.stage is not None:
+        return step.stage in line.stages
+    return line.state is step.state
+
+
+def _missed(step: Await, line: Timeline) -> str:
+    last = f"the last stage it reached is {line.last_stage}" if line.last_stage else "it gave no sign of life"
+    return f"not {step.stage or step.state} within {step.within}: {last}"
+
+
+def _check(step: Check, bench: Bench) -> None:
+    machines = bench.scenario.select(step.machines)
+    rack = testinfra.Rack(bench.scenario, bench.lab, bench.namespace, bench.ssh_key)
+    results = testinfra.check(step.testinfra, machines, rack, within=step.within.seconds)
+    bench.checks += results
+    if not results:
+        raise HarnessError(f"{step.testinfra} holds no test")
+    bad = [result for result in results if not result.ok]
+    if bad:
+        raise Failed(f"{len(bad)} of {len(results)} checks did not pass")
+
+
+def _kill_worker(step: KillWorker, bench: Bench) -> None:
+    victims = {name: pid for name, (pid, _) in bench.mayu.workers().items() if _is(step.worker, name)}
+    if not victims:
+        raise HarnessError(f"mayu has no {step.worker} worker")
+    for pid in victims.values():
+        os.kill(pid, signal.SIGKILL)
+    deadline = bench.clock.now() + step.within.seconds
+    back: Callable[[], bool] = lambda: _are_back(victims, bench)  # noqa: E731 -- named for the reader
+    while not back():
+        if bench.clock.now() > deadline:
+            raise Failed(f"{', '.join(victims)} did not come back within {step.within}")
+        time.sleep(_POLL_SECONDS)
+
+
+def _is(worker: Worker, name: str) -> bool:
+    """mayu numbers its HTTP workers: http-1, http-2."""
+    return name == worker or name.startswith(f"{worker}-")
+
+
+def _are_back(victims: Mapping[str, int], bench: Bench) -> bool:
+    with suppress(HarnessError):  # While all HTTP workers are dead, mayu cannot answer.
+        workers = bench.mayu.workers()
+        return all(name in workers and workers[name][0] != pid and workers[name][1] for name, pid in victims.items())
+    return False

@@ -1,0 +1,160 @@
+"""mayu, the subject under test: its config file, its process, its HTTP API. Met only as a machine's operator meets it."""
+
+import json
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubeception_sim.errors import HarnessError
+from kubeception_sim.lab import Lab
+from kubeception_sim.model.scenario import Scenario
+from kubeception_sim.network import Fabric
+from kubeception_sim.run import Process, spawn
+
+PORT = 4081
+TFTP_ROOT = Path("/usr/lib/ipxe")
+START_SECONDS = 20.0
+ANSWER_SECONDS = 5.0
+_PACKAGE_ROOT = Path(__file__).parents[2]
+
+_KERNEL_ARGUMENTS = (
+    "ignition.firstboot",
+    "ignition.platform.id=metal",
+    "ignition.config.url={{ ignition_url }}",
+    "testbed.rootfs={{ image.url }}/rootfs",
+    "testbed.report={{ report_url }}",
+    "console=ttyS0",
+    "net.ifnames=0",
+    "rd.systemd.gpt_auto=0",
+    "systemd.gpt_auto=0",
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The image that mayu hands out."""
+
+    kernel: Path
+    initrd: Path
+    rootfs: Path
+    rootfs_sha256: str
+
+
+def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict[str, Any]:
+    """mayu's config file for a scenario, as data. `values` go to every profile, under the scenario's own."""
+    return {
+        "network": {
+            "interface": "br0",
+            "address": str(scenario.fabric.server),
+            "subnet": str(scenario.fabric.subnet),
+            "gateway": str(scenario.fabric.server),
+        },
+        "http": {"port": PORT},
+        "tftp": {"root": os.fspath(TFTP_ROOT)},
+        "images": {
+            scenario.image: {
+                "directory": os.fspath(image.kernel.parent),
+                "kernel": image.kernel.name,
+                "initrd": image.initrd.name,
+                "files": {"rootfs": image.rootfs.name},
+                "args": [*_KERNEL_ARGUMENTS, f"testbed.sha256={image.rootfs_sha256}"],
+            }
+        },
+        "profiles": [
+            {
+                "name": profile.name,
+                "image": scenario.image,
+                "ignition": os.fspath(profile.ignition.absolute()),
+                "values": {**values, **profile.values},
+            }
+            for profile in scenario.profiles
+        ],
+        "hosts": [
+            {
+                "name": machine.name,
+                "serial": machine.serial,
+                "uuid": machine.uuid,
+                "macs": [machine.mac],
+                "address": str(machine.address),
+                "profile": machine.profile,
+                "values": dict(machine.values),
+            }
+            for machine in scenario.machines
+        ],
+        "unknown_hosts": "ignore",
+    }
+
+
+class Mayu:
+    """A running `mayu serve` in a fabric."""
+
+    def __init__(self, process: Process, connect: Callable[[], socket.socket], address: IPv4Address) -> None:
+        self._process = process
+        self._connect = connect
+        self._address = address
+
+    @classmethod
+    @contextmanager
+    def serve(cls, lab: Lab, fabric: Fabric, address: IPv4Address, settings: Mapping[str, Any]) -> Iterator["Mayu"]:
+        """Start it and wait until every worker serves. Raises HarnessError with the end of its log when it does not."""
+        path = lab.directory / "mayu.yaml"
+        path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        read, write = os.pipe()
+        argv = (sys.executable, "-m", "mayu_py", "serve", "--config", path, "--ready-fd", str(write))
+        env = {**lab.env, "PYTHONPATH": os.fspath(_PACKAGE_ROOT)}
+        with spawn(argv, log=lab.directory / "mayu.log", env=env, namespace=fabric.namespace, pass_fds=(write,)) as process:
+            os.close(write)
+            try:
+                _await_ready(read, process)
+            finally:
+                os.close(read)
+            yield cls(process, fabric.socket, address)
+
+    @property
+    def log(self) -> Path:
+        """What it wrote."""
+        return self._process.log
+
+    def death(self) -> str:
+        """How it ended and the end of its log; empty while it runs."""
+        code = self._process.poll()
+        return "" if code is None else f"mayu ended with {code}:\n{self._process.tail()}"
+
+    def get(self, path: str) -> Any:
+        """GET a JSON document. Raises HarnessError when it does not answer as it should."""
+        connection = HTTPConnection(str(self._address), PORT, timeout=ANSWER_SECONDS)
+        try:
+            connection.sock = self._connect()
+            connection.sock.settimeout(ANSWER_SECONDS)
+            connection.sock.connect((str(self._address), PORT))
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            raise HarnessError(f"mayu does not answer GET {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise HarnessError(f"mayu answers GET {path} with {answer.status}: {body.decode(errors='replace').strip()}")
+        return json.loads(body)
+
+    def workers(self) -> dict[str, tuple[int, bool]]:
+        """Worker -> (pid, ready)."""
+        return {row["worker"]: (row["pid"], row["ready"]) for row in self.get("/v1/workers")}
+
+
+def _await_ready(descriptor: int, process: Process) -> None:
+    # The pipe reaches its end when mayu dies: nobody waits for the dead.
+    readable, _, _ = select.select([descriptor], [], [], START_SECONDS)
+    if not readable or os.read(descriptor, 16) != b"ready\n":
+        raise HarnessError(f"mayu is not ready after {START_SECONDS:g} s\n{process.tail()}".rstrip())
