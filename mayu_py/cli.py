@@ -78,7 +78,9 @@ def check(context: click.Context, path: Path, as_json: bool) -> None:
         for problem in problems:
             click.secho(str(problem), fg="red" if problem.is_error else "yellow")
         hosts = len(found.settings.hosts) if found else 0
-        verdict = f"{errors} problem{'s' * (errors != 1)}" if errors else f"good: {hosts} host{'s' * (hosts != 1)}, every config valid"
+        verdict = (
+            f"{errors} problem{'s' * (errors != 1)}" if errors else f"good: {hosts} host{'s' * (hosts != 1)}, every config valid"
+        )
         click.secho(f"{path}: {verdict}", bold=True)
     context.exit(1 if errors else 0)
 

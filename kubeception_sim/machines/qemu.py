@@ -171,6 +171,8 @@ class QemuMachine:
             *("-boot", "order=n,menu=off,strict=on,reboot-timeout=5000"),
             *("-netdev", f"tap,id=cable,ifname={self._port.tap},script=no,downscript=no"),
             *("-device", f"virtio-net-pci,netdev=cable,mac={spec.mac},bootindex=0{card}"),
+            # Without a source of randomness the guest's sshd and TLS wait for the kernel to gather some: 18 s, not 3.
+            *("-device", "virtio-rng-pci"),
             # Firmware and iPXE write to the serial port because of graphics=off; each boot adds to the same file.
             *("-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),

@@ -89,14 +89,19 @@ def _what(step: Step) -> str:
             stagger = f", {step.stagger} apart" if step.stagger.seconds else ""
             return _machines(step.machines) + stagger
         case Await():
-            who = "any of " if step.quorum is Quorum.ANY else ""
-            return f"{who}{_machines(step.machines)} {step.stage or step.state} within {step.within}"
+            return f"{_awaited(step)} {step.stage or step.state} within {step.within}"
         case Check():
             return f"{step.testinfra.name} on {_machines(step.machines)}"
         case KillWorker():
             return f"{step.worker}, back within {step.within}"
         case PowerOff():
             return _machines(step.machines)
+
+
+def _awaited(step: Await) -> str:
+    if step.quorum is Quorum.ALL:
+        return _machines(step.machines)
+    return f"any of {_machines(step.machines)}" if step.machines else "any"
 
 
 def _machines(names: tuple[str, ...]) -> str:

@@ -41,8 +41,12 @@ class Timeline:
     failure: str = ""
 
     def power_on(self, at: float) -> Self:
-        """A new boot: stages of an earlier one are forgotten, mayu's opinion of the host is not."""
-        state = HostState.CONFIGURED if self.state is HostState.OFF else self.state
+        """A new boot: whatever an earlier one achieved is forgotten.
+
+        mayu calls a host running, or failed, until it hears from it again. Waiting for that state must not be over
+        before the machine has done anything, so here the host goes back to configured.
+        """
+        state = HostState.DISCOVERED if self.state is HostState.DISCOVERED else HostState.CONFIGURED
         return replace(self, powered_on=at, powered_off=None, stages={}, failure="", state=state)
 
     def power_off(self, at: float) -> Self:

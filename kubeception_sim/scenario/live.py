@@ -53,7 +53,10 @@ class Screen:
             self._console.print(f"{self._clock.now():7.1f} s    {what} {fraction:4.0%}", soft_wrap=True)
 
     def _line(self, timeline: Timeline, event: Event) -> None:
-        word = event.detail.get("stage") or event.detail.get("to") or event.kind
+        # A stage tells more than the state that comes with it, except when it all ends.
+        word = event.detail.get("stage") or (event.kind if event.kind == "failed" else "")
+        if not word:
+            return
         since = "" if timeline.powered_on is None else f"  {event.at - timeline.powered_on:5.1f} s after power-on"
         self._console.print(f"{event.at:7.1f} s    {timeline.host:<12} {word:<12}{since}", soft_wrap=True)
 

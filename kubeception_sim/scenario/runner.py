@@ -1,5 +1,6 @@
 """Executes a plan. Whatever happens, what was brought up is taken down, and a report is written."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -260,4 +261,5 @@ def _dummy_image(lab: Lab) -> Served:
     folder = lab.subdirectory("image")
     for name in ("kernel", "initrd", "rootfs"):
         (folder / name).write_bytes(os.urandom(1 << 20))
-    return Served(folder / "kernel", folder / "initrd", folder / "rootfs", "0" * 64)
+    sha256 = hashlib.sha256((folder / "rootfs").read_bytes()).hexdigest()
+    return Served(folder / "kernel", folder / "initrd", folder / "rootfs", sha256)

@@ -90,6 +90,9 @@ def _await(step: Await, bench: Bench) -> None:
     there = arrived(timelines)
     if step.quorum.met(len(there), len(names)):
         return
+    if bench.clock.now() < deadline:
+        failed = [name for name in names if timelines[name].state is HostState.FAILED]
+        raise Failed(f"{', '.join(failed)} reported that it cannot go on")
     for name in set(names) - set(there):
         bench.observer.fail(name, _missed(step, timelines[name]))
     late = ", ".join(f"{name} ({timelines[name].last_stage or 'no sign of life'})" for name in names if name not in there)

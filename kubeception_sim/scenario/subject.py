@@ -33,6 +33,7 @@ _KERNEL_ARGUMENTS = (
     "ignition.config.url={{ ignition_url }}",
     "testbed.rootfs={{ image.url }}/rootfs",
     "testbed.report={{ report_url }}",
+    "quiet",
     "console=ttyS0",
     "net.ifnames=0",
     "rd.systemd.gpt_auto=0",
@@ -67,7 +68,7 @@ def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict
                 "kernel": image.kernel.name,
                 "initrd": image.initrd.name,
                 "files": {"rootfs": image.rootfs.name},
-                "args": [*_KERNEL_ARGUMENTS, f"testbed.sha256={image.rootfs_sha256}"],
+                "args": [*_KERNEL_ARGUMENTS, _static_address(scenario), f"testbed.sha256={image.rootfs_sha256}"],
             }
         },
         "profiles": [
@@ -93,6 +94,11 @@ def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict
         ],
         "unknown_hosts": "ignore",
     }
+
+
+def _static_address(scenario: Scenario) -> str:
+    """iPXE has asked DHCP already; asking again in the initrd costs seconds on an emulated CPU."""
+    return f"ip={{{{ host.address }}}}::{{{{ server.address }}}}:{scenario.fabric.subnet.netmask}::eth0:none"
 
 
 class Mayu:

@@ -1,10 +1,12 @@
 """The inventory: hosts that the config names, hosts that enrolled themselves, and what machines told about themselves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import Host, Identity, Uuid
 from mayu_py.core.settings import Settings
+from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted
 
 
@@ -53,20 +55,46 @@ def _with(host: Host, told: Told | None) -> Host:
     return replace(host, serial=host.serial or told.serial, uuid=host.uuid or told.uuid)
 
 
-def enrol(identity: Identity, hosts: Iterable[Host], settings: Settings) -> Host:
-    """A record for a machine nobody knows: the lowest free address, and the address with dashes for a name.
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The outcome for each machine of a batch, in its order, and those of the hosts that are new."""
 
-    Raises RangeExhausted when there is no range or no address left in it.
+    results: tuple[Host | RangeExhausted, ...]
+    new: tuple[Host, ...]
+
+
+def enrol(identities: Iterable[Identity], hosts: Iterable[Host], settings: Settings) -> Enrolment:
+    """A record for each machine: its own if it is known, else the lowest free address with dashes for a name.
+
+    One machine may come several times. A machine for which there is no address gets the error, the others their records.
     """
+    every = tuple(hosts)
+    known = Snapshot.of(settings, every)
+    taken = {settings.network.address, *(host.address for host in every)}
+    if settings.network.gateway is not None:
+        taken.add(settings.network.gateway)
+    results: list[Host | RangeExhausted] = []
+    new: dict[Identity, Host] = {}
+    for identity in identities:
+        host = known.find(identity)[0] or new.get(identity)
+        if host is None:
+            try:
+                host = new[identity] = _record(identity, taken, settings)
+            except RangeExhausted as error:
+                results.append(error)
+                continue
+            taken.add(host.address)
+        results.append(host)
+    return Enrolment(tuple(results), tuple(new.values()))
+
+
+def _record(identity: Identity, taken: Collection[IPv4Address], settings: Settings) -> Host:
     network = settings.network
     if network.range is None:
         raise RangeExhausted(
             f"network at {network.origin.mark} has no range to enrol {identity} from",
             hint="give `network` a `range`, or set `unknown_hosts: ignore`",
         )
-    taken = {network.address, *(host.address for host in hosts)}
-    if network.gateway is not None:
-        taken.add(network.gateway)
     address = network.range.addresses.first_free(taken)
     return Host(
         name=str(address).replace(".", "-"),

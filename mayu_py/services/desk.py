@@ -16,7 +16,7 @@ from typing import Self
 from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Answer, Event, Reached, Request
 from mayu_py.core.hosts import Host, Identity
-from mayu_py.core.inventory import compose, enrol
+from mayu_py.core.inventory import Enrolment, compose, enrol
 from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
@@ -162,16 +162,20 @@ class Desk:
         with self._lock:
             return self._store.record([(event, Stamp.now()) for event in answer.events])
 
-    def enrol(self, identities: Sequence[Identity]) -> list[Host | RangeExhausted]:
+    def enrol(self, identities: Sequence[Identity]) -> Sequence[Host | RangeExhausted]:
         """A durable record for each machine, all in one commit."""
-        with self._lock:
-            return self._store.enrol(identities, self._choose)
+        outcome = Enrolment((), ())
 
-    def _choose(self, identity: Identity, inventory: Inventory) -> Host:
-        hosts = compose(self._settings, inventory.enrolled, inventory.told)
-        # Another worker, or the same machine's earlier packet in this batch, may have enrolled it meanwhile.
-        known, _ = Snapshot.of(self._settings, hosts).find(identity)
-        return known or enrol(identity, hosts, self._settings)
+        def choose(inventory: Inventory) -> Sequence[Host]:
+            # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
+            nonlocal outcome
+            hosts = compose(self._settings, inventory.enrolled, inventory.told)
+            outcome = enrol(identities, hosts, self._settings)
+            return outcome.new
+
+        with self._lock:
+            self._store.enrol(choose)
+        return outcome.results
 
     def _carry(self) -> None:
         store = self._open_store()

@@ -12,7 +12,7 @@ from mayu_py.core.exchange import DhcpKind, DhcpRequest, Enrol, Lease, Nak
 from mayu_py.core.hosts import Identity, Mac, Uuid
 from mayu_py.core.settings import Network
 from mayu_py.core.snapshot import Snapshot
-from mayu_py.errors import RangeExhausted
+from mayu_py.errors import RangeExhausted, StoreError
 from mayu_py.services import arp
 from mayu_py.services.desk import Desk
 from mayu_py.wire import Malformed, dhcp4, ipxe
@@ -121,7 +121,13 @@ class DhcpServer:
         return True
 
     def _enrol(self, packets: list[_Packet]) -> None:
-        results = self._desk.enrol([packet.request.identity for packet in packets])
+        try:
+            results = self._desk.enrol([packet.request.identity for packet in packets])
+        except StoreError as error:
+            # What is not on the disk is not handed out; those who are known are served on.
+            self._desk.count("dhcp.drop", "store", len(packets))
+            log.error("%d machines are not enrolled: %s", len(packets), error.message)
+            return
         for packet, result in zip(packets, results, strict=True):
             if isinstance(result, RangeExhausted):
                 self._desk.count("dhcp.drop", "range-exhausted")

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 from mayu_py.core.exchange import Event
-from mayu_py.core.hosts import Host, Identity, Stage, State
+from mayu_py.core.hosts import Host, Stage, State
 from mayu_py.core.inventory import Told
-from mayu_py.errors import IllegalTransition, RangeExhausted
+from mayu_py.errors import IllegalTransition
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class Store(Protocol):
     def inventory(self) -> Inventory:
         """All enrolled hosts and all that machines told."""
 
-    def enrol(self, identities: Sequence[Identity], choose: Callable[[Identity, Inventory], Host]) -> list[Host | RangeExhausted]:
-        """Write one record for each identity that has none yet, all in one commit. `choose` sees the earlier ones."""
+    def enrol(self, choose: Callable[[Inventory], Sequence[Host]]) -> None:
+        """Write the hosts that `choose` makes of the inventory. Nobody else can enrol a host in between."""
 
     def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
         """Write events down and move hosts by them. A move that is not legal is written as `refused` and returned."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mayu_py.core.exchange import Became, Learned, Reached
-from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid, progress
+from mayu_py.core.hosts import Host, Mac, Stage, State, Uuid, progress
 from mayu_py.core.inventory import Told
-from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
+from mayu_py.errors import IllegalTransition, StoreError
 from mayu_py.store import Entry, Happened, Inventory, Stamp, Status, StoredEvent, WorkerStatus
 
 SCHEMA = 1
@@ -62,6 +62,7 @@ class SqliteStore:
             )
         self._data_version = -1
         self._revision = -1
+        self._latest: Inventory | None = None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -100,42 +101,38 @@ class SqliteStore:
         self._revision = -1
 
     def inventory(self) -> Inventory:
-        """All enrolled hosts, by name, and all that machines told."""
+        """All enrolled hosts, by the order of their names, and all that machines told."""
         with self._translated():
             return self._inventory()
 
     def _inventory(self) -> Inventory:
         (revision,) = self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
-        enrolled = tuple(
-            _host(name, json.loads(record))
-            for name, record in self._db.execute("SELECT name, record FROM enrolled ORDER BY name")
-        )
-        told = {
-            name: Told(serial, Uuid(uuid) if uuid else None)
-            for name, serial, uuid in self._db.execute("SELECT name, serial, uuid FROM told")
-        }
-        return Inventory(revision, enrolled, told)
+        if self._latest is None or self._latest.revision != revision:
+            enrolled = tuple(
+                _host(name, json.loads(record))
+                for name, record in self._db.execute("SELECT name, record FROM enrolled ORDER BY name")
+            )
+            told = {
+                name: Told(serial, Uuid(uuid) if uuid else None)
+                for name, serial, uuid in self._db.execute("SELECT name, serial, uuid FROM told")
+            }
+            self._latest = Inventory(revision, enrolled, told)
+        return self._latest
 
-    def enrol(self, identities: Sequence[Identity], choose: Callable[[Identity, Inventory], Host]) -> list[Host | RangeExhausted]:
-        """Write one record for each identity, all in one commit. `choose` returns a known host or a new one."""
-        results: list[Host | RangeExhausted] = []
+    def enrol(self, choose: Callable[[Inventory], Sequence[Host]]) -> None:
+        """Write the hosts that `choose` makes of the inventory, all in one commit."""
         with self._transaction() as db:
             inventory = self._inventory()
-            for identity in identities:
-                try:
-                    host = choose(identity, inventory)
-                except RangeExhausted as error:
-                    results.append(error)
-                    continue
-                results.append(host)
-                if any(host.name == known.name for known in inventory.enrolled):
-                    continue
-                inserted = db.execute("INSERT OR IGNORE INTO enrolled VALUES (?, ?)", (host.name, _record(host)))
-                if inserted.rowcount:
-                    _insert(db, Happened("enrolled", {"address": str(host.address)}, host), Stamp.now())
-                    self._touch()
-                    inventory = Inventory(inventory.revision + 1, (*inventory.enrolled, host), inventory.told)
-        return results
+            hosts = choose(inventory)
+            if not hosts:
+                return
+            db.executemany("INSERT OR IGNORE INTO enrolled VALUES (?, ?)", [(host.name, _record(host)) for host in hosts])
+            for host in hosts:
+                _insert(db, Happened("enrolled", {"address": str(host.address)}, host), Stamp.now())
+            self._touch()
+        # Reading back a thousand records after each new one would make enrolling a rack quadratic.
+        enrolled = sorted((*inventory.enrolled, *hosts), key=lambda host: host.name)
+        self._latest = Inventory(inventory.revision + 1, tuple(enrolled), inventory.told)
 
     def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
         """Write events down and move hosts by them."""

@@ -78,10 +78,10 @@ def test_a_typo_a_reversed_range_and_a_duplicate_mac_are_reported_together(check
         .replace("start: 10.77.0.100, end: 10.77.0.199", "start: 10.77.0.199, end: 10.77.0.100")
         .replace("52:54:00:00:00:02", "52-54-00-00-00-01")
     )
+    reversed_range = "the range is reversed: it starts at 10.77.0.199 and ends at 10.77.0.100"
     assert check(broken) == [
         "mayu.yaml:2: error: network.interfce: unknown key (did you mean 'interface'?)",
-        "mayu.yaml:5: error: network.range.start: the range is reversed: it starts at 10.77.0.199 and ends at 10.77.0.100"
-        " (start: 10.77.0.100, end: 10.77.0.199)",
+        f"mayu.yaml:5: error: network.range.start: {reversed_range} (start: 10.77.0.100, end: 10.77.0.199)",
         "mayu.yaml:20: error: hosts[1].macs[0]: the MAC 52:54:00:00:00:01 is used twice (it was first used at mayu.yaml:16)",
     ]
 
@@ -125,10 +125,8 @@ def test_a_boot_file_that_tftp_would_not_serve_is_a_problem(check: Check, folder
     (folder / "boot.efi").write_bytes(b"x")
     (folder / "tftp" / "linked.efi").symlink_to(folder / "boot.efi")
     found = check(GOOD.replace("tftp: {root: tftp}", "tftp: {root: tftp}\nboot: {uefi_x64: linked.efi}"))
-    assert found == [
-        "mayu.yaml:7: error: boot.uefi_x64: tftp/linked.efi is a link to boot.efi, outside of tftp.root "
-        + "(copy the file into the folder)"
-    ]
+    problem = "boot.uefi_x64: tftp/linked.efi is a link to boot.efi, outside of tftp.root (copy the file into the folder)"
+    assert found == [f"mayu.yaml:7: error: {problem}"]
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,16 @@ def machine(number: int) -> Identity:
     return Identity(mac=Mac(f"52:54:00:00:01:{number:02x}"))
 
 
-def choose(identity: Identity, inventory: Inventory) -> Host:
-    hosts = compose(SETTINGS, inventory.enrolled, inventory.told)
-    known = next((host for host in hosts if identity.mac in host.macs), None)
-    return known or enrol(identity, hosts, SETTINGS)
+def enrol_in(store: SqliteStore, *identities: Identity) -> tuple[Host | RangeExhausted, ...]:
+    results: list[Host | RangeExhausted] = []
+
+    def choose(inventory: Inventory) -> tuple[Host, ...]:
+        outcome = enrol(identities, compose(SETTINGS, inventory.enrolled, inventory.told), SETTINGS)
+        results[:] = outcome.results
+        return outcome.new
+
+    store.enrol(choose)
+    return tuple(results)
 
 
 def record(store: SqliteStore, *events: Event | Happened) -> None:
@@ -116,7 +122,7 @@ def test_events_are_read_from_where_one_left_off(store: SqliteStore) -> None:
 
 def test_enrolment_is_durable_and_moves_the_revision(store: SqliteStore, tmp_path: Path) -> None:
     before = store.revision()
-    (host,) = store.enrol([machine(1)], choose)
+    (host,) = enrol_in(store, machine(1))
     assert isinstance(host, Host)
     assert (host.name, str(host.address)) == ("10-77-0-10", "10.77.0.10")
     assert store.revision() > before
@@ -126,13 +132,13 @@ def test_enrolment_is_durable_and_moves_the_revision(store: SqliteStore, tmp_pat
 
 
 def test_one_machine_in_many_packets_is_one_host(store: SqliteStore) -> None:
-    hosts = store.enrol([machine(1), machine(1), machine(2)], choose)
+    hosts = enrol_in(store, machine(1), machine(1), machine(2))
     assert hosts[0] == hosts[1] != hosts[2]
     assert len(store.inventory().enrolled) == 2
 
 
 def test_an_exhausted_range_refuses_by_name_and_the_others_keep_their_records(store: SqliteStore) -> None:
-    results = store.enrol([machine(n) for n in range(65)], choose)
+    results = enrol_in(store, *(machine(n) for n in range(65)))
     enrolled = [result for result in results if isinstance(result, Host)]
     assert len(enrolled) == 63  # 64 addresses, and one of them is node-1's.
     refusals = [result.message for result in results if isinstance(result, RangeExhausted)]
@@ -144,7 +150,7 @@ def test_an_exhausted_range_refuses_by_name_and_the_others_keep_their_records(st
 def test_another_process_sees_the_revision_move(store: SqliteStore, tmp_path: Path) -> None:
     before = store.revision()
     other = SqliteStore(tmp_path / "mayu.db")
-    other.enrol([machine(1)], choose)
+    enrol_in(other, machine(1))
     other.close()
     assert store.revision() == before + 1
 
@@ -153,7 +159,7 @@ def test_concurrent_writers_never_hand_out_an_address_twice(tmp_path: Path) -> N
     def enrol_some(start: int) -> list[Host | RangeExhausted]:
         mine = SqliteStore(tmp_path / "mayu.db")
         try:
-            return [mine.enrol([machine(start + n)], choose)[0] for n in range(8)]
+            return [enrol_in(mine, machine(start + n))[0] for n in range(8)]
         finally:
             mine.close()
 
@@ -169,7 +175,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     if child == 0:
         mine = SqliteStore(tmp_path / "mayu.db")
         for number in range(1000):
-            host = mine.enrol([machine(number % 60)], choose)[0]
+            host = enrol_in(mine, machine(number % 60))[0]
             assert isinstance(host, Host)
             os.write(write, f"{host.name}\n".encode())
         os._exit(0)

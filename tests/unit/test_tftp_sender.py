@@ -47,19 +47,31 @@ class Channel:
 
 
 class Receiver:
-    """Acknowledges a full window, the last block, and the last block in order as soon as one is out of order."""
+    """Acknowledges a full window, the last block, and the last block in order when one is out of order.
 
-    def __init__(self, blocks: int, window: int) -> None:
+    A chatty one does the latter for each such block, another only for the first of a burst.
+    """
+
+    def __init__(self, blocks: int, window: int, chatty: bool) -> None:
         self._blocks = blocks
         self._window = window
+        self._chatty = chatty
+        self._complained = False
         self._since_ack = 0
         self.received = 0
+
+    def rest(self) -> None:
+        """A burst is over."""
+        self._complained = False
 
     def take(self, number: int) -> int | None:
         """A block has come; the number of the ACK to send, if any. All are 16-bit."""
         if number != (self.received + 1) % 65536:
+            quiet = self._complained and not self._chatty
+            self._complained = True
             self._since_ack = 0
-            return self.received % 65536
+            return None if quiet else self.received % 65536
+        self._complained = False
         self.received += 1
         self._since_ack += 1
         if self.received < self._blocks and self._since_ack < self._window:
@@ -71,10 +83,10 @@ class Receiver:
 class Exchange:
     """A whole transfer of `blocks` blocks. `sent` counts the DATA packets, `timeouts` those of the sender."""
 
-    def __init__(self, blocks: int, window: int, data_fates: Iterator[Fate], ack_fates: Iterator[Fate]) -> None:
+    def __init__(self, blocks: int, window: int, data_fates: Iterator[Fate], ack_fates: Iterator[Fate], chatty: bool) -> None:
         # Blocks of 8 bytes, of which the last is empty.
         self.sender = Sender((blocks - 1) * 8, Terms(8, window), max_retries=10_000)
-        self.receiver = Receiver(blocks, window)
+        self.receiver = Receiver(blocks, window, chatty)
         self.data = Channel(data_fates)
         self.acks = Channel(ack_fates)
         self.sent = 0
@@ -102,11 +114,14 @@ class Exchange:
             self.data.flush()
             self.acks.flush()
         self.timeouts += 1
+        self.receiver.rest()
         return self.sender.timeout()
 
 
-def exchange(blocks: int, window: int, data: list[Fate] | None = None, acks: list[Fate] | None = None) -> Exchange:
-    finished = Exchange(blocks, window, iter(data or []), iter(acks or []))
+def exchange(
+    blocks: int, window: int, data: list[Fate] | None = None, acks: list[Fate] | None = None, chatty: bool = True
+) -> Exchange:
+    finished = Exchange(blocks, window, iter(data or []), iter(acks or []), chatty)
     finished.run()
     return finished
 
@@ -114,12 +129,12 @@ def exchange(blocks: int, window: int, data: list[Fate] | None = None, acks: lis
 fates = st.lists(st.sampled_from(Fate), max_size=60)
 
 
-@given(st.integers(1, 100), st.integers(1, 20), fates, fates)
+@given(st.integers(1, 100), st.integers(1, 20), fates, fates, st.booleans())
 def test_the_whole_file_arrives_whatever_the_network_does_and_packets_stay_bounded(
-    blocks: int, window: int, data: list[Fate], acks: list[Fate]
+    blocks: int, window: int, data: list[Fate], acks: list[Fate], chatty: bool
 ) -> None:
     faults = sum(fate in FAULTS for fate in data + acks)
-    done = exchange(blocks, window, data, acks)
+    done = exchange(blocks, window, data, acks, chatty)
     assert done.receiver.received == blocks
     assert done.sent <= blocks + window * faults
 

@@ -2,7 +2,7 @@
 
     image = ensure(default_cache(), progress)
 
-builds it when the cache has none (two to three minutes) and returns at once when it has. What the guest does is in the
+builds it when the cache has none (about a minute) and returns at once when it has. What the guest does is in the
 files beside this one: `dracut/` is the initrd, `root/` what is laid over the packages of `packages.txt`, `units.txt`
 what the real root starts and what it leaves out, `hooks/` how it is put together. Every byte of these files is in the
 key of the cache: changing one makes another image.

@@ -1,6 +1,6 @@
 """Build the image twice from scratch and compare: `python -m kubeception_sim.artifacts.testbed.reproduce`.
 
-Equal package versions must give equal files. Needs root, one to two minutes, and 2 GB in the temporary directory.
+Equal package versions must give equal files. Needs root, about two minutes, and 2 GB in the temporary directory.
 """
 
 import sys
