@@ -15,6 +15,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,7 +165,9 @@ def _remembered(cache: Path | None, key: str) -> Verdict | None:
 
 
 def _remember(cache: Path | None, key: str, verdict: Verdict) -> None:
-    if cache:
+    if not cache:
+        return
+    with suppress(OSError):  # A verdict that cannot be kept costs the next run two seconds, and is no reason to fail this one.
         cache.mkdir(parents=True, exist_ok=True)
         draft = cache / f".accelerator-{key}.{os.getpid()}"
         draft.write_text(json.dumps(asdict(verdict), indent=2))

@@ -36,7 +36,7 @@ TOOLS = (
     Tool("ssh-keygen", "openssh-client", ("-?",)),
     Tool("mmdebstrap", "mmdebstrap"),
     Tool("mksquashfs", "squashfs-tools", ("-version",)),
-    Tool("lz4", "lz4"),
+    Tool("zstd", "zstd"),
 )
 
 

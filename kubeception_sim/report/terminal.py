@@ -17,6 +17,7 @@ from kubeception_sim.report.waterfall import Row, Waterfall, waterfall
 _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.ERROR: "bold yellow"}
 _WIDEST = 100
 _NARROWEST = 20
+_GIST_LINES = 4
 
 
 def show(result: RunResult, console: Console) -> None:
@@ -108,7 +109,14 @@ def _checks(result: RunResult, console: Console) -> None:
     for check in result.checks:
         if not check.ok:
             console.print(Text.assemble("  ", _mark(False), f"{check.host} {check.name}: {check.outcome}"))
-            console.print(Text(_plain(check.detail)), soft_wrap=True)
+            console.print(Text(_gist(_plain(check.detail)), style="dim"), soft_wrap=True)
+
+
+def _gist(detail: str) -> str:
+    """What pytest marks as the error, or else the last lines; the whole of it is in the report."""
+    lines = detail.splitlines()
+    marked = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return "\n".join(f"        {line}" for line in (marked or lines)[-_GIST_LINES:])
 
 
 def _trouble(result: RunResult, console: Console) -> None:

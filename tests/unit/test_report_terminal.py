@@ -69,10 +69,12 @@ def test_an_error_of_the_harness_is_told_as_such() -> None:
     )
 
 
-def test_a_check_that_did_not_pass_is_shown_with_its_assertion() -> None:
+@pytest.mark.parametrize("detail", ["host.py:1: in test\n    assert 1 < 0\nE   assert 1 < 0", "assert 1 < 0"])
+def test_a_check_that_did_not_pass_is_shown_with_its_assertion(detail: str) -> None:
     (check, *rest) = runs.passed().checks
-    text = shown(replace(runs.passed(), checks=(replace(check, outcome="failed", detail="assert 1 < 0"), *rest)))
-    assert "checks  1 of 2 passed\n  FAIL  rack-1 test_host_name: failed\nassert 1 < 0\n" in text
+    text = shown(replace(runs.passed(), checks=(replace(check, outcome="failed", detail=detail), *rest)))
+    assert "checks  1 of 2 passed\n  FAIL  rack-1 test_host_name: failed\n        assert 1 < 0\n" in text
+    assert "host.py" not in text
 
 
 def test_square_brackets_are_text_and_not_markup() -> None:

@@ -200,8 +200,11 @@ def test_another_schema_is_refused() -> None:
     assert any(line.startswith("rack.yaml:1: error: schema: ") for line in problems(SCENARIO.replace("schema: 1", "schema: 2")))
 
 
-def test_a_machine_that_could_not_be_read_is_not_also_unknown_elsewhere() -> None:
-    text = SCENARIO.replace("10.77.0.12", "somewhere").replace("{do: power-on}", "{do: power-on, machines: [rack-1, rack-2]}")
+@pytest.mark.parametrize(
+    "step", ["{do: power-on, machines: [rack-1, rack-2]}", "{do: power-on}\n  - {do: power-off, machines: [rack-2]}"]
+)
+def test_a_machine_that_could_not_be_read_is_not_also_unknown_or_off_elsewhere(step: str) -> None:
+    text = SCENARIO.replace("10.77.0.12", "somewhere").replace("{do: power-on}", step)
     assert len(problems(text)) == 1
 
 

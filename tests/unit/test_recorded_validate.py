@@ -51,16 +51,15 @@ def disagreements_on_butane() -> Iterator[tuple[str, str]]:
                 yield case["id"], f"{ours} != {theirs}"
 
 
-if RECORDINGS.is_dir():
+def test_verdicts_on_configs_are_those_of_ignition() -> None:
+    cases = [case for case in recorded("ignition_validate.json.gz") if case["spec"] in SPECS]
+    # Ignition 2.14 also knows a draft of 3.4, whose rules changed before it was published.
+    cases = [case for case in cases if '"3.4.0-experimental"' not in case.get("input", "")]
+    inputs = {case["id"]: case.get("input", "").encode() or base64.b64decode(case.get("input_b64", "")) for case in cases}
+    ours = {case["id"]: validate(inputs[case["id"]]).is_fatal for case in cases}
+    assert ours == {case["id"]: case["debian_verdict"]["rc"] != 0 for case in cases}
+    assert len(ours) > 800
 
-    def test_verdicts_on_configs_are_those_of_ignition() -> None:
-        cases = [case for case in recorded("ignition_validate.json.gz") if case["spec"] in SPECS]
-        # Ignition 2.14 also knows a draft of 3.4, whose rules changed before it was published.
-        cases = [case for case in cases if '"3.4.0-experimental"' not in case.get("input", "")]
-        inputs = {case["id"]: case.get("input", "").encode() or base64.b64decode(case.get("input_b64", "")) for case in cases}
-        ours = {case["id"]: validate(inputs[case["id"]]).is_fatal for case in cases}
-        assert ours == {case["id"]: case["debian_verdict"]["rc"] != 0 for case in cases}
-        assert len(ours) > 800
 
-    def test_translations_are_those_of_butane() -> None:
-        assert list(disagreements_on_butane()) == []
+def test_translations_are_those_of_butane() -> None:
+    assert list(disagreements_on_butane()) == []
