@@ -1,6 +1,7 @@
-"""Both parts."""
+"""All parts."""
 
-from benchmarks import dhcp, tftp
+from benchmarks import dhcp, serve, tftp
 
 tftp.main()
 dhcp.main()
+serve.main()

@@ -94,6 +94,11 @@ def load(ends: Cable, argv: Sequence[str], timeout: float) -> subprocess.Complet
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and all below it, dead children included."""
+    return sum(family(pid).values()) / _TICKS
+
+
+def family(pid: int) -> dict[int, int]:
+    """A process and all below it, each with its CPU time in clock ticks."""
     children: dict[int, list[int]] = {}
     ticks: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -102,10 +107,10 @@ def cpu_seconds(pid: int) -> float:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
                 ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    family = [pid]
-    for member in family:
-        family += children.get(member, [])
-    return sum(ticks.get(member, 0) for member in family) / _TICKS
+    members = [pid]
+    for member in members:
+        members += children.get(member, [])
+    return {member: ticks[member] for member in members if member in ticks}
 
 
 def await_idle(pid: int, patience: float = 1.5) -> None:

@@ -61,7 +61,7 @@ def kubeception() -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where the report goes.  [default: out/NAME]")
 @JSON
 @click.option("--quiet", is_flag=True, help="No plan and no progress, only how it went.")
-@click.option("--keep", is_flag=True, help="Leave machines and network standing, to look around; gc removes them.")
+@click.option("--keep", is_flag=True, help="Keep the folder of the run: config, state, keys, logs. gc removes it.")
 @click.option("--no-color", is_flag=True, help="No colours; so does any value of NO_COLOR.")
 @click.option("--driver", type=click.Choice(DRIVERS), default="qemu", show_default=True, help="What plays the machines.")
 @click.pass_context

@@ -22,6 +22,10 @@ SILENCE_SECONDS = 15.0
 Timelines = Mapping[str, Timeline]
 
 
+class Nonsense(HarnessError):
+    """mayu's history holds something that this harness cannot read."""
+
+
 class Clock:
     """Seconds since the run began."""
 
@@ -113,7 +117,8 @@ class Observer:
                 heard = self._clock.now()
             except HarnessError as error:
                 death = self._mayu.death() if self._mayu else ""
-                if death or self._clock.now() - heard > SILENCE_SECONDS:
+                # Silence may pass; what makes no sense now will not do so later.
+                if death or isinstance(error, Nonsense) or self._clock.now() - heard > SILENCE_SECONDS:
                     with self._changed:
                         self._trouble = death or error.message
                         self._changed.notify_all()
@@ -123,8 +128,11 @@ class Observer:
         assert self._mayu is not None
         while rows := self._mayu.get(f"/v1/events?after={self._after}"):
             for row in rows:
-                event = Event(row["id"], self._clock.at(row["monotonic_ns"]), row["serial"] or "", row["kind"], row["detail"])
-                self._take_in(event)
+                try:
+                    at = self._clock.at(row["monotonic_ns"])
+                    self._take_in(Event(row["id"], at, row["serial"] or "", row["kind"], row["detail"]))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise Nonsense(f"mayu's history holds an event that makes no sense: {row}: {error!r}") from error
 
     def _take_in(self, event: Event) -> None:
         with self._changed:

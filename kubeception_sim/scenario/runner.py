@@ -55,22 +55,23 @@ def run(scenario: Scenario, *, out: Path, driver: str, keep: bool, console: Cons
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM, which is how CI ends a run, takes the way of Ctrl-C."""
+    """SIGTERM, which is how CI ends a run, and SIGHUP of a terminal that is closed take the way of Ctrl-C."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Teardown is bounded by its own deadlines; a second Ctrl-C must not leave half of it standing."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -103,7 +104,6 @@ class _Run:
 
     def execute(self) -> RunResult:
         self.out.mkdir(parents=True, exist_ok=True)
-        interrupted: KeyboardInterrupt | None = None
         stack = ExitStack()
         try:
             with self.screen.shown():
@@ -111,18 +111,31 @@ class _Run:
                     self._all_steps(self._bring_up(stack))
                 finally:
                     self._look_around()
-        except KeyboardInterrupt as error:
-            self.error, interrupted = "interrupted", error
         except KubeceptionError as error:
-            self.error = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+            self._blame(error)
+        except KeyboardInterrupt:
+            self.error = "interrupted"
+            raise
+        except BaseException as bug:
+            self.error = f"a bug of the harness: {bug!r}"
+            raise
         finally:
+            self._take_down(stack)
+            result = self._result()
+            report.write(result, self.out)
+        return result
+
+    def _blame(self, error: KubeceptionError) -> None:
+        told = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+        self.error = f"{self.error}\n{told}".lstrip()
+
+    def _take_down(self, stack: ExitStack) -> None:
+        """A teardown that fails is an error of the run, and no reason to keep its results from anybody."""
+        try:
             with _uninterrupted():
                 stack.close()
-        result = self._result()
-        report.write(result, self.out)
-        if interrupted is not None:
-            raise interrupted
-        return result
+        except KubeceptionError as error:
+            self._blame(error)
 
     def _bring_up(self, stack: ExitStack) -> Bench:
         scenario, parts = self.scenario, dict(self.plan.up)
@@ -131,6 +144,8 @@ class _Run:
             return self._timed(parts[part].do, parts[part].title, enter)
 
         lab = stack.enter_context(Lab.create(keep=self.keep))
+        if self.keep:
+            self.console.print(f"keeping {lab.directory}", soft_wrap=True)
         stack.callback(self._keep_logs, lab)
         address = IPv4Interface(f"{scenario.fabric.server}/{scenario.fabric.subnet.prefixlen}")
         fabric = stand(BringUp.FABRIC, lambda: stack.enter_context(Fabric.create(lab, address=address)))

@@ -3,15 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubeception_sim.checks import testinfra
-from kubeception_sim.errors import HarnessError
+from kubeception_sim.errors import DeadlineExceeded, HarnessError
 from kubeception_sim.lab import Lab
-from kubeception_sim.machines import Machine
+from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.results import CheckResult
 from kubeception_sim.model.scenario import Await, Check, KillWorker, PowerOff, PowerOn, Scenario, Step
@@ -20,6 +20,7 @@ from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
 
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0  # how often the machines themselves are looked at
 
 
 class Failed(Exception):
@@ -83,7 +84,10 @@ def _await(step: Await, bench: Bench) -> None:
         return bool(lost) or step.quorum.met(len(arrived(timelines)), len(names))
 
     deadline = bench.clock.now() + step.within.seconds
-    bench.observer.wait(settled, deadline)
+    while not bench.observer.wait(settled, min(deadline, bench.clock.now() + _LOOK_SECONDS)):
+        if bench.observer.trouble or bench.clock.now() >= deadline:
+            break
+        _must_be_whole(names, bench)
     if bench.observer.trouble:
         raise Failed(bench.observer.trouble)
     timelines = bench.observer.timelines
@@ -97,6 +101,13 @@ def _await(step: Await, bench: Bench) -> None:
         bench.observer.fail(name, _missed(step, timelines[name]))
     late = ", ".join(f"{name} ({timelines[name].last_stage or 'no sign of life'})" for name in names if name not in there)
     raise Failed(f"not {step.stage or step.state} within {step.within}: {late}")
+
+
+def _must_be_whole(names: Sequence[str], bench: Bench) -> None:
+    """A guest cannot arrive on a machine that is gone, and is not to blame for it."""
+    broken = [name for name in names if bench.machines[name].state() is MachineState.BROKEN]
+    if broken:
+        raise HarnessError(f"{', '.join(broken)}: the machine itself has died, or cannot go on")
 
 
 def _has_arrived(step: Await, line: Timeline) -> bool:
@@ -113,7 +124,10 @@ def _missed(step: Await, line: Timeline) -> str:
 def _check(step: Check, bench: Bench) -> None:
     machines = bench.scenario.select(step.machines)
     rack = testinfra.Rack(bench.scenario, bench.lab, bench.namespace, bench.ssh_key)
-    results = testinfra.check(step.testinfra, machines, rack, within=step.within.seconds)
+    try:
+        results = testinfra.check(step.testinfra, machines, rack, within=step.within.seconds)
+    except DeadlineExceeded as error:
+        raise Failed(f"the checks did not end within {step.within}") from error
     bench.checks += results
     if not results:
         raise HarnessError(f"{step.testinfra} holds no test")
@@ -129,8 +143,7 @@ def _kill_worker(step: KillWorker, bench: Bench) -> None:
     for pid in victims.values():
         os.kill(pid, signal.SIGKILL)
     deadline = bench.clock.now() + step.within.seconds
-    back: Callable[[], bool] = lambda: _are_back(victims, bench)  # noqa: E731 -- named for the reader
-    while not back():
+    while not _are_back(victims, bench):
         if bench.clock.now() > deadline:
             raise Failed(f"{', '.join(victims)} did not come back within {step.within}")
         time.sleep(_POLL_SECONDS)

@@ -152,7 +152,10 @@ class Mayu:
             connection.close()
         if answer.status != 200:
             raise HarnessError(f"mayu answers GET {path} with {answer.status}: {body.decode(errors='replace').strip()}")
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise HarnessError(f"mayu answers GET {path} with no JSON: {error}") from error
 
     def workers(self) -> dict[str, tuple[int, bool]]:
         """Worker -> (pid, ready)."""

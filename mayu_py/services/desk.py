@@ -1,7 +1,7 @@
 """A worker's desk: the snapshot it decides by, and the tray of events and counters that a thread carries to the store.
 
 A reply never waits for the history: events are written behind the reply, many in one commit. Only what a client must
-be able to rely on is written before it is answered: a new host's address (`enrol`), that it was served its config
+be able to rely on is written before it is answered: a new host's address (`enrol`), how far it has come over HTTP
 (`answer_durably`), and its own reports (`report`).
 """
 
@@ -149,12 +149,14 @@ class Desk:
     def answer_durably(self, request: Request) -> Answer:
         """Decide, and write the events before returning: what follows the answer relies on them.
 
-        A machine that was served its config may say that it runs, to another worker, before a tray would be emptied.
+        A machine that was served its config may say that it runs, to another worker, before a tray would be emptied; and
+        what is on a tray goes with a worker that is killed.
         """
         answer = self.consider(request)
-        with self._lock:
-            entries: list[Entry] = [(event, Stamp.now()) for event in answer.events if not self._is_repeat(_key(event))]
-            self._store.record(entries)
+        if answer.events:
+            with self._lock:
+                fresh = [event for event in answer.events if not self._is_repeat(_key(event))]
+                self._store.record([(event, Stamp.now()) for event in fresh])
         return answer
 
     def report(self, answer: Answer) -> list[IllegalTransition]:

@@ -3,8 +3,6 @@
 import logging
 import selectors
 import socket
-import struct
-import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -15,6 +13,7 @@ from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
 from mayu_py.services import arp
 from mayu_py.services.desk import Desk
+from mayu_py.services.dhcp_socket import told_by_kernel
 from mayu_py.wire import Malformed, dhcp4, ipxe
 from mayu_py.wire.dhcp4 import Message, MessageType, Option
 
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 BATCH = 64
 # A client has asked again by then (RFC 2131, section 4.1: after 4 s), and an old answer only confuses it.
 STALE_SECONDS = 4.0
-_SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python's socket module does not name it.
-_TIMESPEC = struct.Struct("@qq")
 # PXE option 43: sub-option 6 (PXE_DISCOVERY_CONTROL) = 8, "boot the file I named, look for no other server".
 _PXE_BOOT_FILE_ONLY = bytes((6, 1, 8, 255))
 # Sent only to who asks (option 55); the rest a client needs whether it asks or not.
@@ -40,25 +37,13 @@ class _Packet:
     request: DhcpRequest
 
 
-def listen(network: Network) -> socket.socket:
-    """The server's socket: UDP 67 on the boot interface only. Raises OSError."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    # A rack that powers on at once fills the default 208 KiB.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
-    sock.bind(("", dhcp4.SERVER_PORT))
-    return sock
-
-
 class DhcpServer:
     """Serves one socket until told to stop. Every datagram is answered or counted with the reason it is not."""
 
     def __init__(self, sock: socket.socket, desk: Desk) -> None:
         self._sock = sock
         self._desk = desk
+        self._overflows: int | None = None
         self._network = desk.settings.network
         self._parameters = _network_parameters(self._network)
         self._times = _times(round(self._network.lease_time.seconds))
@@ -77,7 +62,7 @@ class DhcpServer:
         snapshot = self._desk.snapshot()
         for _ in range(BATCH):
             try:
-                datagram, ancillary, _, _ = self._sock.recvmsg(2048, 64)
+                datagram, ancillary, _, _ = self._sock.recvmsg(2048, 128)
             except BlockingIOError:
                 break
             except OSError as error:  # An ICMP error of an earlier reply, say; the socket stays good.
@@ -96,7 +81,13 @@ class DhcpServer:
             self._enrol(unknown)
 
     def _read(self, datagram: bytes, ancillary: list[tuple[int, int, bytes]]) -> _Packet | None:
-        if _age(ancillary) > STALE_SECONDS:
+        age, overflows = told_by_kernel(ancillary)
+        if overflows != self._overflows:
+            # The kernel counts on for the life of the socket, modulo 2**32; a restarted worker begins where it stands.
+            if self._overflows is not None:
+                self._desk.count("dhcp.drop", "queue-full", (overflows - self._overflows) % 2**32)
+            self._overflows = overflows
+        if age > STALE_SECONDS:
             self._desk.count("dhcp.drop", "stale")
             return None
         try:
@@ -263,15 +254,6 @@ def _four(value: bytes | None) -> IPv4Address | None:
     if len(value) != 4:
         raise Malformed("address-option")
     return IPv4Address(value)
-
-
-def _age(ancillary: list[tuple[int, int, bytes]]) -> float:
-    """Seconds since the kernel took the datagram in; 0 when it does not say."""
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
-            taken_in: tuple[int, int] = _TIMESPEC.unpack_from(data)
-            return time.time() - (taken_in[0] + taken_in[1] / 1e9)
-    return 0.0
 
 
 def _times(seconds: int) -> dict[int, bytes]:

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from mayu_py.core.hosts import Mac
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
 from mayu_py.services.desk import Desk
 from mayu_py.services.dhcp import DhcpServer
+from mayu_py.services.dhcp_socket import prepare
 from mayu_py.store.sqlite import SqliteStore
 from mayu_py.wire import dhcp4
 from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
@@ -46,6 +48,7 @@ class Server:
         self.path = path
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.bind(("127.0.0.1", 0))
+        prepare(self.socket)
         self.desk = Desk("dhcp", SETTINGS, lambda: SqliteStore(path))
         self.desk.open()
         self.server = DhcpServer(self.socket, self.desk)
@@ -65,14 +68,15 @@ class Server:
         self.thread.join(SECONDS)
         assert not self.thread.is_alive()
         # What the loop had not taken in yet when it was told to stop.
-        while self._waiting():
+        while self.waiting():
             self.server.drain()
         self.desk.close()
         self.socket.close()
         with closing(SqliteStore(self.path)) as store:
             return Counter({(name, reason): count for _, name, reason, count in store.counters()})
 
-    def _waiting(self) -> bool:
+    def waiting(self) -> bool:
+        """Whether a datagram is in the queue."""
         try:
             return bool(self.socket.recvmsg(1, 0, socket.MSG_PEEK))
         except BlockingIOError:
@@ -134,11 +138,28 @@ def test_ten_thousand_odd_datagrams_are_all_accounted_for(server: Server) -> Non
 
     throw()
     assert server.thread.is_alive()
+    server.send(b"the last one, with which the kernel tells how many it dropped")
     counted = server.close()
     assert counted["dhcp.drop", "internal"] == 0
     assert sum(counted.values()) == server.sent >= 10_000
     reasons = {reason for name, reason in counted if name == "dhcp.drop"}
     assert {"truncated", "no-magic-cookie", "option-overruns", "message-type", "not-ethernet"} <= reasons
+
+
+def test_what_the_kernel_drops_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mayu_py.services.dhcp_socket.RECEIVE_BUFFER", 4096)
+    server = Server(tmp_path / "mayu.db")
+    server.send(b"first, so that it knows where the kernel's count stands")
+    with server.desk.locked:  # The loop waits for the desk, and the queue runs over.
+        for _ in range(500):
+            server.send(b"x")
+    deadline = time.monotonic() + SECONDS
+    while server.waiting() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    server.send(b"last, which tells how many were lost")
+    counted = server.close()
+    assert counted["dhcp.drop", "queue-full"] > 0
+    assert sum(counted.values()) == server.sent
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_broken_environment_is_an_error_and_not_a_failure(runs: Runs) -> None:
     assert "nmae" in report["error"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_cleans_up_and_reports(runs: Runs, number: signal.Signals) -> None:
     runs.change("state: running, within: 60s", "state: failed, within: 60s")
     process = runs.start()
@@ -160,6 +160,44 @@ def test_an_interrupted_run_cleans_up_and_reports(runs: Runs, number: signal.Sig
     assert process.wait(DEADLINE) == 130
     assert runs.report()["verdict"] == "error"
     assert runs.report()["error"] == "interrupted"
+
+
+def test_a_machine_that_dies_is_an_error_at_once_and_not_the_guests_failure(runs: Runs) -> None:
+    runs.change("state: running, within: 60s", "state: failed, within: 60s")
+    process = runs.start()
+    victims = [line.split()[0] for line in Traces.now(runs.labs).processes if "machines.fake_guest" in line]
+    assert victims
+    for pid in victims:
+        os.kill(int(pid), signal.SIGKILL)
+    assert process.wait(DEADLINE) == 2, runs.log.read_text()
+    report = runs.report()
+    assert report["error"] == "one, two: the machine itself has died, or cannot go on"
+    assert not report["budgets"], "nothing is known about the subject"
+
+
+def test_a_teardown_that_fails_is_reported_beside_the_results(runs: Runs) -> None:
+    process = runs.start()
+    (lab,) = runs.labs.iterdir()
+    blocker = lab / "blocker"
+    blocker.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", blocker], check=True)
+    try:
+        assert process.wait(60) == 2, runs.log.read_text()
+        report = runs.report()
+        assert f"something is mounted there: {blocker}" in report["error"]
+        assert [host["state"] for host in report["hosts"]] == ["running", "running"]
+    finally:
+        subprocess.run(["umount", blocker], check=True)
+        subprocess.run(kubeception("gc"), env=runs.env, capture_output=True, timeout=60, check=True)
+
+
+def test_a_kept_folder_is_named_and_gc_removes_it(runs: Runs) -> None:
+    ran = runs.run("--keep")
+    (lab,) = runs.labs.iterdir()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"keeping {lab}" in ran.stdout
+    assert (lab / "mayu.yaml").is_file()
+    subprocess.run(kubeception("gc"), env=runs.env, capture_output=True, timeout=60, check=True)
 
 
 def test_gc_removes_what_a_killed_run_left(runs: Runs) -> None:

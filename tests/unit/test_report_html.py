@@ -158,6 +158,8 @@ def test_what_the_harness_did_to_the_rack_is_marked_on_the_axis() -> None:
     chart = waterfall(runs.passed())
     assert chart is not None
     assert [(mark.at, mark.title) for mark in chart.marks] == [(4.0, "kill-worker tftp, back within 10s")]
+    page = as_html(runs.passed())
+    assert f'<span style="left:{100 * 4.0 / chart.length:.2f}%">kill-worker tftp, 4.0 s</span>' in page
 
 
 def test_a_machine_that_stays_silent_is_drawn() -> None:

@@ -89,7 +89,7 @@ class Front:
     def _script(self, scope: Scope, proto: HttpProtocol) -> None:
         query = _query(scope)
         request = ScriptRequest(_identity(query), query.get("platform", ""), query.get("chip", "").lower())
-        reply = self._desk.answer(request).reply
+        reply = self._desk.answer_durably(request).reply
         match reply:
             case ChainTo(file):
                 script = ipxe.chain(f"tftp://{self._desk.settings.network.address}/{file}")
@@ -114,7 +114,7 @@ class Front:
     def _image(self, scope: Scope, proto: HttpProtocol) -> None:
         image, _, file = scope.path.removeprefix("/images/").partition("/")
         source = client_address(scope.client)
-        answer = self._desk.answer(ImageRead(source, image, file))
+        answer = self._desk.answer_durably(ImageRead(source, image, file))
         if not isinstance(answer.reply, Accept):
             self._refuse(proto, answer.reply)
             return
