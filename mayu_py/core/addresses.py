@@ -27,10 +27,10 @@ class Range:
 
     def first_free(self, taken: Collection[IPv4Address]) -> IPv4Address:
         """The lowest address that is not taken. Raises RangeExhausted with the range's name."""
+        numbers = {int(address) for address in taken}
         for number in range(int(self.start), int(self.end) + 1):
-            address = IPv4Address(number)
-            if address not in taken:
-                return address
+            if number not in numbers:
+                return IPv4Address(number)
         raise RangeExhausted(
             f"{self.name} ({self.start} to {self.end}) has no free address: all {len(self)} are taken",
             hint="widen the range, or delete hosts that are gone",

@@ -42,11 +42,16 @@ def compose(settings: Settings, enrolled: Iterable[Host], told: Mapping[str, Tol
     addresses = {host.address for host in named}
     macs = {mac for host in named for mac in host.macs}
     rest = (
-        replace(host, profile=host.profile or settings.default_profile)
+        with_profile(host, settings)
         for host in enrolled
         if host.name not in names and host.address not in addresses and not macs.intersection(host.macs)
     )
     return tuple(_with(host, told.get(host.name)) for host in (*named, *rest))
+
+
+def with_profile(host: Host, settings: Settings) -> Host:
+    """An enrolled host has no profile of its own until somebody gives it one: it has the default, if there is one."""
+    return replace(host, profile=host.profile or settings.default_profile)
 
 
 def _with(host: Host, told: Told | None) -> Host:
@@ -63,27 +68,30 @@ class Enrolment:
     new: tuple[Host, ...]
 
 
-def enrol(identities: Iterable[Identity], hosts: Iterable[Host], settings: Settings) -> Enrolment:
+def enrol(identities: Iterable[Identity], snapshot: Snapshot) -> Enrolment:
     """A record for each machine: its own if it is known, else the lowest free address with dashes for a name.
 
     One machine may come several times. A machine for which there is no address gets the error, the others their records.
     """
-    every = tuple(hosts)
-    known = Snapshot.of(settings, every)
-    taken = {settings.network.address, *(host.address for host in every)}
-    if settings.network.gateway is not None:
-        taken.add(settings.network.gateway)
+    network = snapshot.settings.network
+    taken = {network.address, *snapshot.by_address}
+    if network.gateway is not None:
+        taken.add(network.gateway)
     results: list[Host | RangeExhausted] = []
-    new: dict[Identity, Host] = {}
+    new: dict[str, Host] = {}
+    by_sign: dict[str, Host] = {}
     for identity in identities:
-        host = known.find(identity)[0] or new.get(identity)
+        signs = [sign for sign in (identity.serial, identity.uuid, identity.mac) if sign]
+        host = snapshot.find(identity)[0] or next((by_sign[sign] for sign in signs if sign in by_sign), None)
         if host is None:
             try:
-                host = new[identity] = _record(identity, taken, settings)
+                host = _record(identity, taken, snapshot.settings)
             except RangeExhausted as error:
                 results.append(error)
                 continue
             taken.add(host.address)
+            new[host.name] = host
+            by_sign |= dict.fromkeys(signs, host)
         results.append(host)
     return Enrolment(tuple(results), tuple(new.values()))
 

@@ -16,7 +16,7 @@ from typing import Self
 from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Answer, Event, Reached, Request
 from mayu_py.core.hosts import Host, Identity
-from mayu_py.core.inventory import Enrolment, compose, enrol
+from mayu_py.core.inventory import Enrolment, compose, enrol, with_profile
 from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
@@ -92,11 +92,9 @@ class Desk:
     def snapshot(self) -> Snapshot:
         """The newest snapshot: made anew when another process has changed the inventory."""
         with self._lock:
-            if self._store.revision() != self._snapshot.revision:
-                inventory = self._store.inventory()
-                hosts = compose(self._settings, inventory.enrolled, inventory.told)
-                self._snapshot = Snapshot.of(self._settings, hosts, inventory.revision)
-            return self._snapshot
+            if self._store.revision() == self._snapshot.revision:
+                return self._snapshot
+            return self._follow(self._store.inventory())
 
     def answer(self, request: Request, snapshot: Snapshot | None = None) -> Answer:
         """Decide, and put the events of the decision on the tray. A batch of requests may share one snapshot."""
@@ -171,13 +169,22 @@ class Desk:
         def choose(inventory: Inventory) -> Sequence[Host]:
             # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
             nonlocal outcome
-            hosts = compose(self._settings, inventory.enrolled, inventory.told)
-            outcome = enrol(identities, hosts, self._settings)
+            outcome = enrol(identities, self._follow(inventory))
             return outcome.new
 
         with self._lock:
             self._store.enrol(choose)
+            if outcome.new:
+                hosts = (with_profile(host, self._settings) for host in outcome.new)
+                self._snapshot = self._snapshot.adding(hosts, self._snapshot.revision + 1)
         return outcome.results
+
+    def _follow(self, inventory: Inventory) -> Snapshot:
+        """The snapshot of this inventory: the one at hand, if it is of the same revision."""
+        if inventory.revision != self._snapshot.revision:
+            hosts = compose(self._settings, inventory.enrolled, inventory.told)
+            self._snapshot = Snapshot.of(self._settings, hosts, inventory.revision)
+        return self._snapshot
 
     def _carry(self) -> None:
         store = self._open_store()

@@ -101,7 +101,7 @@ class SqliteStore:
         self._revision = -1
 
     def inventory(self) -> Inventory:
-        """All enrolled hosts, by the order of their names, and all that machines told."""
+        """All enrolled hosts and all that machines told."""
         with self._translated():
             return self._inventory()
 
@@ -126,13 +126,12 @@ class SqliteStore:
             hosts = choose(inventory)
             if not hosts:
                 return
-            db.executemany("INSERT OR IGNORE INTO enrolled VALUES (?, ?)", [(host.name, _record(host)) for host in hosts])
+            db.executemany("INSERT OR REPLACE INTO enrolled VALUES (?, ?)", [(host.name, _record(host)) for host in hosts])
             for host in hosts:
                 _insert(db, Happened("enrolled", {"address": str(host.address)}, host), Stamp.now())
             self._touch()
         # Reading back a thousand records after each new one would make enrolling a rack quadratic.
-        enrolled = sorted((*inventory.enrolled, *hosts), key=lambda host: host.name)
-        self._latest = Inventory(inventory.revision + 1, tuple(enrolled), inventory.told)
+        self._latest = Inventory(inventory.revision + 1, (*inventory.enrolled, *hosts), inventory.told)
 
     def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
         """Write events down and move hosts by them."""

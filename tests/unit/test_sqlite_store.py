@@ -15,6 +15,7 @@ from mayu_py.core.exchange import Became, Event, Learned, Reached
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid
 from mayu_py.core.inventory import Told, compose, enrol
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
 from mayu_py.store import Happened, Inventory, Stamp, WorkerStatus
 from mayu_py.store.sqlite import SqliteStore
@@ -50,7 +51,7 @@ def enrol_in(store: SqliteStore, *identities: Identity) -> tuple[Host | RangeExh
     results: list[Host | RangeExhausted] = []
 
     def choose(inventory: Inventory) -> tuple[Host, ...]:
-        outcome = enrol(identities, compose(SETTINGS, inventory.enrolled, inventory.told), SETTINGS)
+        outcome = enrol(identities, Snapshot.of(SETTINGS, compose(SETTINGS, inventory.enrolled, inventory.told)))
         results[:] = outcome.results
         return outcome.new
 
@@ -137,6 +138,13 @@ def test_one_machine_in_many_packets_is_one_host(store: SqliteStore) -> None:
     assert len(store.inventory().enrolled) == 2
 
 
+def test_a_machine_that_tells_more_in_its_second_packet_is_still_one_host(store: SqliteStore) -> None:
+    told_more = replace(machine(1), uuid=Uuid("00112233-4455-6677-8899-aabbccddeeff"))
+    first, second = enrol_in(store, machine(1), told_more)
+    assert first == second
+    assert enrol_in(store, told_more) == (first,)
+
+
 def test_an_exhausted_range_refuses_by_name_and_the_others_keep_their_records(store: SqliteStore) -> None:
     results = enrol_in(store, *(machine(n) for n in range(65)))
     enrolled = [result for result in results if isinstance(result, Host)]
@@ -218,6 +226,22 @@ def test_workers_are_replaced_whole(store: SqliteStore) -> None:
 def test_the_config_wins_over_an_enrolled_record() -> None:
     enrolled = Host("10-77-0-11", IPv4Address("10.77.0.11"), (machine(1).mac or Mac(),))
     assert [host.name for host in compose(SETTINGS, (enrolled,), {})] == ["node-1"]
+
+
+def test_an_address_that_the_config_freed_is_given_to_another_machine_for_good(store: SqliteStore, tmp_path: Path) -> None:
+    (gone,) = enrol_in(store, machine(1))
+    assert isinstance(gone, Host)
+    # The operator has named the machine in the config meanwhile, at another address: its old record gives way.
+    settings = replace(SETTINGS, hosts=(HostEntry("named", IPv4Address("10.77.0.5"), "node", gone.macs),))
+
+    def choose(inventory: Inventory) -> tuple[Host, ...]:
+        return enrol([machine(2)], Snapshot.of(settings, compose(settings, inventory.enrolled, inventory.told))).new
+
+    store.enrol(choose)
+    other = SqliteStore(tmp_path / "mayu.db")
+    (kept,) = other.inventory().enrolled
+    other.close()
+    assert (kept.address, kept.macs) == (gone.address, (machine(2).mac,))
 
 
 def test_a_file_of_another_schema_is_refused_with_its_name(tmp_path: Path) -> None:
