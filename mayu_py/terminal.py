@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 
 import click
 from click.shell_completion import get_completion_class
@@ -37,20 +36,15 @@ def run(command: click.Command, name: str) -> None:
         sys.exit(0)
 
 
-def completion(group: click.Group, name: str) -> Callable[[str], None]:
+def completion(group: click.Group, name: str) -> None:
     """Add the verb `completion SHELL` to a command line."""
 
-    @group.command("completion")
+    @group.command(
+        "completion", help=f'Print the completion script of a shell.\n\n\b\nExample:  eval "$({name} completion bash)"'
+    )
     @click.argument("shell", type=click.Choice(SHELLS))
     def command(shell: str) -> None:
-        """Print the completion script of a shell.
-
-        \b
-        Example:  eval "$(mayu completion bash)"
-        """
         found = get_completion_class(shell)
         assert found is not None
         variable = f"_{name.upper()}_COMPLETE"
         click.echo(found(group, {}, name, variable).source())
-
-    return command.callback or (lambda shell: None)

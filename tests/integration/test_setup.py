@@ -36,7 +36,7 @@ def test_without_root_it_says_what_is_missing_and_the_command(checkout: Path) ->
     assert ran.returncode == 1
     assert ran.stdout == ""
     assert ran.stderr == (
-        "setup: 1 packages are missing, and installing them needs root. Run:\n"
+        "setup: these packages are missing, and installing them needs root: no-such-thing. Run:\n"
         "  sudo apt-get update && sudo apt-get install -y --no-install-recommends no-such-thing\n"
     )
 

@@ -18,7 +18,6 @@ EPOCH = 1_735_689_600  # 2025-01-01: timestamps of generated files, so that equa
 KERNEL, INITRD, ROOTFS = "kernel", "initrd.zst", "rootfs.squashfs"
 
 BUILD_SECONDS = 1800.0
-_DEBIAN = "http://mirror.example"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _TOOLS = (
     ("mmdebstrap", "mmdebstrap"),
@@ -127,7 +126,7 @@ def included_packages() -> list[str]:
 
 
 def apt_sources(listed: str) -> list[str]:
-    """One-line apt sources of the suite: the mirror this host uses, else Debian's own.
+    """One-line apt sources of the suite: the mirror this host uses; none where it has none, and mmdebstrap takes Debian's own.
 
     `listed` is one index a line: URI, suite, component.
     """
@@ -136,11 +135,7 @@ def apt_sources(listed: str) -> list[str]:
     own = [f"deb {row[0]} {row[1]} main" for row in rows if len(row) == 3 and row[1] in wanted and row[2] == "main"]
     if any(line.split()[2] == SUITE for line in own):
         return sorted(set(own))
-    return [
-        f"deb {_DEBIAN}/debian {SUITE} main",
-        f"deb {_DEBIAN}/debian {SUITE}-updates main",
-        f"deb {_DEBIAN}/debian-security {SUITE}-security main",
-    ]
+    return []
 
 
 def carried_apt_options(dump: str) -> list[str]:
