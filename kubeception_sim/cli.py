@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -293,3 +294,7 @@ def main() -> None:
         # The reader of our output has seen enough (`kubeception plan FILE | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception:  # noqa: BLE001 -- the last stop: it is shown whole
+        # A bug of ours. Python's own exit code for it, 1, would say that the subject under test had failed.
+        traceback.print_exc()
+        sys.exit(HarnessError.exit_code)

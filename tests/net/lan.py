@@ -63,8 +63,9 @@ class Lan:
         return ran
 
     def get(self, path: str) -> Any:
-        """Ask mayu's admin face from its own machine."""
-        return json.loads(self.run(self.server, "curl", "-sSf", f"http://{SERVER}:{PORT}{path}").stdout)
+        """Ask mayu's admin face from its own machine. A worker that is killed takes the connections it had with it."""
+        patience = ("--retry", "5", "--retry-all-errors", "--retry-delay", "1")
+        return json.loads(self.run(self.server, "curl", "-sSf", *patience, f"http://{SERVER}:{PORT}{path}").stdout)
 
     def counters(self) -> dict[tuple[str, str], int]:
         """(name, reason) -> count over all workers."""

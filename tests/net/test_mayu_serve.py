@@ -65,6 +65,16 @@ def test_a_killed_worker_is_back_and_serves(lan: Lan, config: Config, start_mayu
     assert any(event["detail"].get("what") == "died" for event in lan.get("/v1/events"))
 
 
+def test_an_http_worker_whose_serving_process_is_killed_is_started_anew(lan: Lan, config: Config, start_mayu: StartMayu) -> None:
+    mayu = start_mayu()
+    before = mayu.workers()["http-1"]
+    (serving,) = descendants(before)
+    os.kill(serving, signal.SIGKILL)
+    until("a new http-1", lambda: mayu.workers().get("http-1", before) != before)
+    until("readiness", lambda: lan.run(lan.server, "curl", "-sf", f"{URL}/readyz", check=False).returncode == 0)
+    assert not alive(before)
+
+
 def test_a_request_that_waits_while_a_worker_dies_is_answered(lan: Lan, config: Config, start_mayu: StartMayu) -> None:
     config.host(5)
     mayu = start_mayu()
