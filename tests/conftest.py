@@ -1,10 +1,13 @@
 """Tiers: the folder sets the marker and the deadline. `REQUIRE_TIERS=unit,net` turns a skip in those tiers into a failure."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from kubeception_sim.lab import Lab
+from kubeception_sim.network import Fabric
 
 # Recordings of real firmware and real tools lie beside the project on some machines, and are not part of it. Where
 # they are not, their tests do not exist: the golden files below tests/ hold what must be checked everywhere.
@@ -45,3 +48,17 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"tier {_tier(item)} is required, but the test was skipped: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab of the test's own, with its folder below the test's."""
+    with Lab.create(tmp_path) as lab:
+        yield lab
+
+
+@pytest.fixture
+def fabric(lab: Lab) -> Iterator[Fabric]:
+    """A network for machines, in a namespace of its own."""
+    with Fabric.create(lab) as fabric:
+        yield fabric

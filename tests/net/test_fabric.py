@@ -5,7 +5,6 @@ import struct
 import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Interface
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +12,6 @@ from kubeception_sim.errors import BadInput, CommandFailed, HarnessError
 from kubeception_sim.lab import Lab
 from kubeception_sim.network import Fabric, Port, socket_in
 from kubeception_sim.run import run
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with Lab.create(tmp_path) as lab:
-        yield lab
-
-
-@pytest.fixture
-def fabric(lab: Lab) -> Iterator[Fabric]:
-    with Fabric.create(lab) as fabric:
-        yield fabric
 
 
 def namespaces() -> set[str]:

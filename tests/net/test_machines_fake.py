@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -111,18 +110,6 @@ class BootServer:
             def log_message(self, *_: object) -> None: ...
 
         return Handler
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with Lab.create(tmp_path) as lab:
-        yield lab
-
-
-@pytest.fixture
-def fabric(lab: Lab) -> Iterator[Fabric]:
-    with Fabric.create(lab) as fabric:
-        yield fabric
 
 
 @pytest.fixture

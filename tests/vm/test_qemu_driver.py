@@ -53,18 +53,6 @@ def accelerator() -> Accelerator:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with Lab.create(tmp_path) as lab:
-        yield lab
-
-
-@pytest.fixture
-def fabric(lab: Lab) -> Iterator[Fabric]:
-    with Fabric.create(lab) as fabric:
-        yield fabric
-
-
-@pytest.fixture
 def driver(lab: Lab, accelerator: Accelerator) -> QemuDriver:
     return QemuDriver(accelerator, lab.env)
 
