@@ -16,7 +16,6 @@ from mayu_py.core.exchange import TftpRead
 from mayu_py.errors import StartError
 from mayu_py.services import dhcp
 from mayu_py.services.desk import Desk
-from mayu_py.services.dhcp_socket import listen as listen_dhcp
 from mayu_py.services.http import server as http
 from mayu_py.services.tftp import TftpServer
 from mayu_py.services.tftp import listen as listen_tftp
@@ -58,7 +57,7 @@ def serve(config: Config, *, ready_fd: int | None = None, debug: bool = False) -
     settings = config.settings
     network = settings.network
     with ExitStack() as stack:
-        dhcp_socket = stack.enter_context(_bound(f"dhcp on {network.interface}", lambda: listen_dhcp(network)))
+        dhcp_socket = stack.enter_context(_bound(f"dhcp on {network.interface}", lambda: dhcp.listen(network)))
         tftp_socket = stack.enter_context(_bound(f"tftp on {network.address}:69", lambda: listen_tftp(str(network.address), 69)))
         http.check_port(network.address, settings.http.port)
         _open_store(settings.state).close()

@@ -43,7 +43,7 @@ def serve(path: Path, ready_fd: int | None, debug: bool) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Nothing is started when the config has a mistake or a host's Ignition config would not be valid. Workers that die
-    are restarted; their sockets and their queued packets stay.
+    are restarted, and find the DHCP and TFTP packets that arrived meanwhile.
     """
     log.configure("supervisor", debug=debug)
     app.serve(config.read(path), ready_fd=ready_fd, debug=debug)

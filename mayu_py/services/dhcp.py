@@ -12,8 +12,8 @@ from mayu_py.core.settings import Network
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
 from mayu_py.services import arp
+from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
 from mayu_py.services.desk import Desk
-from mayu_py.services.dhcp_socket import told_by_kernel
 from mayu_py.wire import Malformed, dhcp4, ipxe
 from mayu_py.wire.dhcp4 import Message, MessageType, Option
 
@@ -37,13 +37,24 @@ class _Packet:
     request: DhcpRequest
 
 
+def listen(network: Network) -> socket.socket:
+    """The server's socket: UDP 67 on the boot interface only. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    prepare(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
+    sock.bind(("", dhcp4.SERVER_PORT))
+    return sock
+
+
 class DhcpServer:
     """Serves one socket until told to stop. Every datagram is answered or counted with the reason it is not."""
 
     def __init__(self, sock: socket.socket, desk: Desk) -> None:
         self._sock = sock
         self._desk = desk
-        self._overflows: int | None = None
+        self._overflows = Overflows()
         self._network = desk.settings.network
         self._parameters = _network_parameters(self._network)
         self._times = _times(round(self._network.lease_time.seconds))
@@ -82,11 +93,8 @@ class DhcpServer:
 
     def _read(self, datagram: bytes, ancillary: list[tuple[int, int, bytes]]) -> _Packet | None:
         age, overflows = told_by_kernel(ancillary)
-        if overflows != self._overflows:
-            # The kernel counts on for the life of the socket, modulo 2**32; a restarted worker begins where it stands.
-            if self._overflows is not None:
-                self._desk.count("dhcp.drop", "queue-full", (overflows - self._overflows) % 2**32)
-            self._overflows = overflows
+        if lost := self._overflows.new(overflows):
+            self._desk.count("dhcp.drop", "queue-full", lost)
         if age > STALE_SECONDS:
             self._desk.count("dhcp.drop", "stale")
             return None

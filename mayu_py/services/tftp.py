@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
 from mayu_py.services.tftp_files import Library, Refused
 from mayu_py.services.tftp_recorder import Counter, Ending, Peer, Recorder
 from mayu_py.services.tftp_transfer import Transfer
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 LARGEST_REQUEST: Final = 1024
 """Bytes. RFC 2347 allows 512; a longer datagram is no request."""
 
-RECEIVE_BUFFER: Final = 4 << 20
 REQUESTS_PER_WAKE: Final = 64
 
 IP_PKTINFO: Final = 8  # linux/in.h; the socket module of Python 3.11 does not name it
@@ -60,7 +60,6 @@ def listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         _prepare(listener)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         listener.bind((address, port))
     except OSError:
         listener.close()
@@ -72,6 +71,7 @@ def _prepare(listener: socket.socket) -> None:
     # Says which of our addresses a request was sent to. The kernel notes it as a datagram arrives, so what was queued
     # before this option was set is answered from the address that routing picks.
     listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    prepare(listener)
     listener.setblocking(False)
 
 
@@ -102,6 +102,7 @@ class TftpServer:
         self._deadlines: list[tuple[float, int, Transfer]] = []
         self._ticket = itertools.count()
         self._current: Transfer | None = None
+        self._overflows = Overflows()
         _prepare(listener)
 
     def serve(self, stop_fd: int) -> None:
@@ -153,9 +154,11 @@ class TftpServer:
         for _ in range(REQUESTS_PER_WAKE):
             self._current = None
             try:
-                datagram, ancillary, flags, peer = self._listener.recvmsg(LARGEST_REQUEST, 64)
+                datagram, ancillary, flags, peer = self._listener.recvmsg(LARGEST_REQUEST, 128)
             except BlockingIOError:
                 return
+            if lost := self._overflows.new(told_by_kernel(ancillary)[1]):
+                self._recorder.count(Counter.DROPPED, "queue-full", lost)
             try:
                 if flags & socket.MSG_TRUNC:
                     raise _Dropped("oversize")

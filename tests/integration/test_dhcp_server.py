@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from mayu_py.core.hosts import Mac
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.services.datagrams import prepare
 from mayu_py.services.desk import Desk
 from mayu_py.services.dhcp import DhcpServer
-from mayu_py.services.dhcp_socket import prepare
 from mayu_py.store.sqlite import SqliteStore
 from mayu_py.wire import dhcp4
 from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
@@ -147,7 +147,7 @@ def test_ten_thousand_odd_datagrams_are_all_accounted_for(server: Server) -> Non
 
 
 def test_what_the_kernel_drops_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mayu_py.services.dhcp_socket.RECEIVE_BUFFER", 4096)
+    monkeypatch.setattr("mayu_py.services.datagrams.RECEIVE_BUFFER", 4096)
     server = Server(tmp_path / "mayu.db")
     server.send(b"first, so that it knows where the kernel's count stands")
     with server.desk.locked:  # The loop waits for the desk, and the queue runs over.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mayu_py.services.tftp import TftpServer, listen
@@ -234,13 +234,65 @@ nearly_requests = st.builds(
 )
 
 
-@given(st.lists(st.binary(max_size=60) | nearly_requests, max_size=50))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_datagrams_are_answered_or_counted(server: Running, datagrams: list[bytes]) -> None:
-    account(server, datagrams)
+class Held(Records):
+    """Holds the server up at the first thing it counts, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.go = threading.Event(), threading.Event()
+
+    def count(self, name: str, reason: str, n: int = 1) -> None:
+        super().count(name, reason, n)
+        self.held.set()
+        self.go.wait(PATIENCE)
 
 
-def test_ten_thousand_broken_requests_are_answered_or_counted(server: Running) -> None:
+def test_what_the_kernel_drops_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mayu_py.services.datagrams.RECEIVE_BUFFER", 4096)
+    records = Held()
+    wake, waker = os.pipe()
+    with listen("127.0.0.1", 0) as listener, udp() as client:
+        (tmp_path / "barrier").write_bytes(b"here")
+        thread = threading.Thread(target=TftpServer(listener, tmp_path, recorder=records).serve, args=(wake,))
+        thread.start()
+        address = listener.getsockname()
+        client.sendto(b"first", address)
+        assert records.held.wait(PATIENCE)
+        for _ in range(500):  # The loop is held up, and the queue runs over.
+            client.sendto(b"x", address)
+        records.go.set()
+        deadline = time.monotonic() + PATIENCE
+        while sum(records.counts.values()) < 502 and time.monotonic() < deadline:
+            client.sendto(BARRIER, address)  # With each datagram the kernel tells how many it has dropped so far.
+            time.sleep(0.01)
+        os.close(waker)
+        thread.join(PATIENCE)
+    os.close(wake)
+    assert records.counts["dropped", "queue-full"] > 0
+    assert records.counts["dropped", "truncated"] + records.counts["dropped", "queue-full"] >= 501
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_odd_datagrams_are_answered_or_counted(server: Running) -> None:
+    waiting: list[bytes] = []
+    sent = 0
+
+    @settings(max_examples=10_000, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.binary(max_size=60) | nearly_requests)
+    def throw(datagram: bytes) -> None:
+        nonlocal sent
+        waiting.append(datagram)
+        if len(waiting) == 100:
+            account(server, waiting)
+            sent += len(waiting)
+            waiting.clear()
+
+    throw()
+    account(server, waiting)
+    assert sent + len(waiting) >= 10_000
+
+
+def test_broken_requests_are_answered_or_counted(server: Running) -> None:
     chance = random.Random(1350)
     whole = Request(Opcode.RRQ, b"nothing", Mode.OCTET, {"blksize": "1468", "tsize": "0", "windowsize": "4"}).pack()
     for _ in range(100):

@@ -1,12 +1,9 @@
-"""The DHCP server's socket: bound to one interface, with the kernel's stamps and counts on every datagram."""
+"""What the kernel knows of a server's datagrams: how long each has waited, and how many it had to drop."""
 
 import socket
 import struct
 import sys
 import time
-
-from mayu_py.core.settings import Network
-from mayu_py.wire import dhcp4
 
 RECEIVE_BUFFER = 4 << 20
 # From asm-generic/socket.h; Python's socket module does not name them.
@@ -14,17 +11,6 @@ _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
 _SO_RXQ_OVFL = 40
 _TIMESPEC = struct.Struct("@qq")
-
-
-def listen(network: Network) -> socket.socket:
-    """The server's socket: UDP 67 on the boot interface only. Raises OSError."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    prepare(sock)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
-    sock.bind(("", dhcp4.SERVER_PORT))
-    return sock
 
 
 def prepare(sock: socket.socket) -> None:
@@ -47,3 +33,15 @@ def told_by_kernel(ancillary: list[tuple[int, int, bytes]]) -> tuple[float, int]
         elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL:
             overflows = int.from_bytes(data[:4], sys.byteorder)
     return age, overflows
+
+
+class Overflows:
+    """Turns the kernel's count, which goes on for the life of a socket modulo 2**32, into how many are new."""
+
+    def __init__(self) -> None:
+        self._seen: int | None = None
+
+    def new(self, total: int) -> int:
+        """How many since the last call. A restarted worker inherits the socket, so it begins where the count stands."""
+        seen, self._seen = self._seen, total
+        return 0 if seen is None else (total - seen) % 2**32
