@@ -126,11 +126,12 @@ def await_idle(pid: int, patience: float = 1.5) -> None:
 
 
 MAYU_CONFIG = """\
-network:
-  interface: eth0
-  address: {address}
-  subnet: 10.99.0.0/16
-  range: {{start: 10.99.64.1, end: 10.99.250.250}}
+networks:
+  - name: rack
+    interface: eth0
+    address: {address}
+    subnet: 10.99.0.0/16
+    range: {{start: 10.99.64.1, end: 10.99.250.250}}
 tftp: {{root: {folder}}}
 boot: {{bios: file, uefi_x64: file}}
 images:

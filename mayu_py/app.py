@@ -5,14 +5,17 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from mayu_py import log as logs
 from mayu_py.config import Config
 from mayu_py.core.exchange import TftpRead
+from mayu_py.core.settings import DhcpMode, Network
 from mayu_py.errors import StartError
 from mayu_py.services import dhcp
 from mayu_py.services.desk import Desk
@@ -54,50 +57,77 @@ class TftpRecorder:
 def serve(config: Config, *, ready_fd: int | None = None, debug: bool = False) -> None:
     """Run the server until SIGTERM or SIGINT. Raises StartError or StoreError before anything is served."""
     began = time.monotonic()
-    settings = config.settings
-    network = settings.network
     with ExitStack() as stack:
-        dhcp_socket = stack.enter_context(_bound(f"dhcp on {network.interface}", lambda: dhcp.listen(network)))
-        tftp_socket = stack.enter_context(_bound(f"tftp on {network.address}:69", lambda: listen_tftp(str(network.address), 69)))
-        http.check_port(network.address, settings.http.port)
-        _open_store(settings.state).close()
+        workers = list(_Workers(config, stack, debug=debug).all())
+        _open_store(config.settings.state).close()
+        Supervisor(workers, _observer(config.settings.state)).run(lambda: _announce(config, ready_fd, began))
 
-        def desk(worker: str) -> Desk:
-            return Desk(worker, settings, lambda: _open_store(settings.state))
 
-        def run_dhcp(stop_fd: int, ready: Callable[[], None]) -> None:
-            logs.configure("dhcp", debug=debug)
-            with desk("dhcp") as mine:
-                server = dhcp.DhcpServer(dhcp_socket, mine)
+@dataclass(frozen=True)
+class _Workers:
+    """Binds the sockets, before any fork, and makes the workers that will serve them."""
+
+    config: Config
+    stack: ExitStack
+    debug: bool
+
+    def all(self) -> Iterator[Worker]:
+        settings = self.config.settings
+        for network in settings.local:
+            # A process for each network: one interface that fails, or floods, is no other's business.
+            suffix = f"-{network.name}" if len(settings.local) > 1 else ""
+            if network.dhcp is not DhcpMode.OFF:
+                yield self.dhcp(f"dhcp{suffix}", network)
+            yield self.tftp(f"tftp{suffix}", network)
+        http.check_port(http.listen_address(settings), settings.http.port)
+        yield from (self.http(f"http-{n}") for n in range(1, settings.http.workers + 1))
+
+    def desk(self, worker: str) -> Desk:
+        settings = self.config.settings
+        return Desk(worker, settings, lambda: _open_store(settings.state))
+
+    def dhcp(self, name: str, network: Network) -> Worker:
+        assert network.interface is not None
+        sock = self.bound(f"dhcp on {network.interface}", partial(dhcp.listen, network.interface))
+
+        def run(stop_fd: int, ready: Callable[[], None]) -> None:
+            logs.configure(name, debug=self.debug)
+            with self.desk(name) as desk:
+                server = dhcp.DhcpServer(sock, network, desk)
                 ready()
                 server.serve(stop_fd)
 
-        def run_tftp(stop_fd: int, ready: Callable[[], None]) -> None:
-            logs.configure("tftp", debug=debug)
-            with desk("tftp") as mine:
-                server = TftpServer(tftp_socket, settings.tftp.root, recorder=TftpRecorder(mine))
+        return Worker(name, run)
+
+    def tftp(self, name: str, network: Network) -> Worker:
+        sock = self.bound(f"tftp on {network.address}:69", partial(listen_tftp, str(network.address), 69))
+
+        def run(stop_fd: int, ready: Callable[[], None]) -> None:
+            logs.configure(name, debug=self.debug)
+            with self.desk(name) as desk:
+                server = TftpServer(sock, self.config.settings.tftp.root, recorder=TftpRecorder(desk))
                 ready()
                 server.serve(stop_fd)
 
-        def run_http(name: str) -> Callable[[int, Callable[[], None]], None]:
-            def run(stop_fd: int, ready: Callable[[], None]) -> None:
-                logs.configure(name, debug=debug)
-                http.serve(lambda: desk(name), settings, config.renderer, stop_fd, ready)
+        return Worker(name, run)
 
-            return run
+    def http(self, name: str) -> Worker:
+        def run(stop_fd: int, ready: Callable[[], None]) -> None:
+            logs.configure(name, debug=self.debug)
+            http.serve(lambda: self.desk(name), self.config.settings, self.config.renderer, stop_fd, ready)
 
-        names = [f"http-{n}" for n in range(1, settings.http.workers + 1)]
-        workers = [Worker("dhcp", run_dhcp), Worker("tftp", run_tftp), *(Worker(n, run_http(n)) for n in names)]
-        Supervisor(workers, _observer(settings.state)).run(lambda: _announce(config, ready_fd, began))
+        return Worker(name, run)
+
+    def bound(self, what: str, bind: Callable[[], socket.socket]) -> socket.socket:
+        return self.stack.enter_context(_bound(what, bind))
 
 
 def _announce(config: Config, ready_fd: int | None, began: float) -> None:
     settings = config.settings
     log.info(
-        "serving %s on %s: dhcp, tftp, %s; %d hosts known; ready after %.2f s",
-        settings.network.subnet,
-        settings.network.interface,
-        settings.url,
+        "serving %s: dhcp, tftp, %s; %d hosts known; ready after %.2f s",
+        ", ".join(f"{network.subnet} on {network.interface}" for network in settings.local),
+        settings.url(),
         len(settings.hosts),
         time.monotonic() - began,
     )
@@ -119,7 +149,7 @@ def _bound(what: str, bind: Callable[[], socket.socket]) -> socket.socket:
             errno.EPERM: "ports below 1024 and raw interfaces need root, or CAP_NET_BIND_SERVICE and CAP_NET_RAW",
             errno.EADDRINUSE: "another server has the port: dnsmasq, dhcpd, tftpd, or another mayu",
             errno.ENODEV: "there is no such interface: see `ip link`",
-            errno.EADDRNOTAVAIL: "network.address is not an address of this machine: see `ip address`",
+            errno.EADDRNOTAVAIL: "the network's `address` is not an address of this machine: see `ip address`",
         }
         hint = hints.get(error.errno or 0, "")
         raise StartError(f"cannot serve {what}: {error.strerror}", hint=hint) from error

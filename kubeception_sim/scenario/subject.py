@@ -54,12 +54,15 @@ class Served:
 def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict[str, Any]:
     """mayu's config file for a scenario, as data. `values` go to every profile, under the scenario's own."""
     return {
-        "network": {
-            "interface": "br0",
-            "address": str(scenario.fabric.server),
-            "subnet": str(scenario.fabric.subnet),
-            "gateway": str(scenario.fabric.server),
-        },
+        "networks": [
+            {
+                "name": "rack",
+                "interface": "br0",
+                "address": str(scenario.fabric.server),
+                "subnet": str(scenario.fabric.subnet),
+                "gateway": str(scenario.fabric.server),
+            }
+        ],
         "http": {"port": PORT},
         "tftp": {"root": os.fspath(TFTP_ROOT)},
         "images": {

@@ -5,6 +5,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import Host, Identity, Stage, State
+from mayu_py.core.settings import Network
 
 UNSET = IPv4Address(0)
 
@@ -21,7 +22,11 @@ class DhcpKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DhcpRequest:
-    """A client's DHCP message, as far as it decides anything. `arch` is option 93."""
+    """A client's DHCP message, as far as it decides anything.
+
+    It came in on `interface`, or through the relay `giaddr`; `link` is the subnet that the relay names where its own address
+    does not (RFC 3527). `arch` is option 93.
+    """
 
     kind: DhcpKind
     identity: Identity
@@ -31,6 +36,9 @@ class DhcpRequest:
     requested: IPv4Address | None = None
     server_id: IPv4Address | None = None
     ciaddr: IPv4Address = UNSET
+    interface: str = ""
+    giaddr: IPv4Address = UNSET
+    link: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Lease:
     """DHCPOFFER or DHCPACK. `yiaddr` is None in the answer to DHCPINFORM, `boot_file` for who does not netboot."""
 
     host: Host
+    network: Network
     ack: bool
     yiaddr: IPv4Address | None
     boot_file: str | None
@@ -95,14 +104,16 @@ class Lease:
 class Nak:
     """DHCPNAK: the address the client holds is not its own."""
 
+    network: Network
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Enrol:
-    """Write a record for this unknown machine first, then decide again."""
+    """Write a record for this unknown machine of a network first, then decide again."""
 
     identity: Identity
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)

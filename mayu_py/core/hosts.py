@@ -122,12 +122,16 @@ def progress(current: Stage | None, reached: Stage, *, from_ipxe: bool = False) 
     return reached
 
 
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """One machine of the inventory.
 
     `name` is unique and is the key of the record. `serial` and `uuid` are None until the machine has told them.
-    `profile` is None for a discovered host. `origin` says where the record comes from: `mayu.yaml:41` or `enrolled`.
+    `addresses` are those in extra networks, by the networks' names. `profile` is None for a discovered host; `image` is its
+    own, where it boots another than its profile. `origin` says where the record comes from: `mayu.yaml:41` or `enrolled`.
     """
 
     name: str
@@ -136,7 +140,9 @@ class Host:
     serial: str | None = None
     uuid: Uuid | None = None
     profile: str | None = None
-    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    addresses: Mapping[str, IPv4Address] = field(default_factory=lambda: _EMPTY)
+    image: str | None = None
+    values: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     origin: str = ""
 
     @property

@@ -1,11 +1,12 @@
 """The inventory: hosts that the config names, hosts that enrolled themselves, and what machines told about themselves."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import Host, Identity, Uuid
-from mayu_py.core.settings import Settings
+from mayu_py.core.settings import Network, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted
 
@@ -28,6 +29,8 @@ def configured(settings: Settings) -> tuple[Host, ...]:
             serial=entry.serial,
             uuid=entry.uuid,
             profile=entry.profile,
+            addresses=entry.addresses,
+            image=entry.image,
             values=entry.values,
             origin=str(entry.origin.mark),
         )
@@ -39,19 +42,18 @@ def compose(settings: Settings, enrolled: Iterable[Host], told: Mapping[str, Tol
     """The whole inventory. The config wins: an enrolled record gives way to an entry with its name, address or MAC."""
     named = configured(settings)
     names = {host.name for host in named}
-    addresses = {host.address for host in named}
+    addresses = {address for host in named for address in _all_addresses(host)}
     macs = {mac for host in named for mac in host.macs}
     rest = (
-        with_profile(host, settings)
+        host
         for host in enrolled
-        if host.name not in names and host.address not in addresses and not macs.intersection(host.macs)
+        if host.name not in names and addresses.isdisjoint(_all_addresses(host)) and not macs.intersection(host.macs)
     )
     return tuple(_with(host, told.get(host.name)) for host in (*named, *rest))
 
 
-def with_profile(host: Host, settings: Settings) -> Host:
-    """An enrolled host has no profile of its own until somebody gives it one: it has the default, if there is one."""
-    return replace(host, profile=host.profile or settings.default_profile)
+def _all_addresses(host: Host) -> tuple[IPv4Address, ...]:
+    return (host.address, *host.addresses.values())
 
 
 def _with(host: Host, told: Told | None) -> Host:
@@ -68,47 +70,83 @@ class Enrolment:
     new: tuple[Host, ...]
 
 
-def enrol(identities: Iterable[Identity], snapshot: Snapshot) -> Enrolment:
-    """A record for each machine: its own if it is known, else the lowest free address with dashes for a name.
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """An unknown machine, and the network that it asked from."""
+
+    identity: Identity
+    network: Network
+
+
+def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot) -> Enrolment:
+    """A record for each machine: its own if it is known, else a new one with dashes of its address for a name.
 
     One machine may come several times. A machine for which there is no address gets the error, the others their records.
     """
-    network = snapshot.settings.network
-    taken = {network.address, *snapshot.by_address}
-    if network.gateway is not None:
-        taken.add(network.gateway)
+    registry = _Registry(snapshot)
     results: list[Host | RangeExhausted] = []
-    new: dict[str, Host] = {}
-    by_sign: dict[str, Host] = {}
-    for identity in identities:
+    for newcomer in newcomers:
+        try:
+            results.append(registry.host(newcomer))
+        except RangeExhausted as error:
+            results.append(error)
+    return Enrolment(tuple(results), tuple(registry.new.values()))
+
+
+class _Registry:
+    """Gives out addresses and profiles to the machines of one batch."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._settings = snapshot.settings
+        self.new: dict[str, Host] = {}
+        self._by_sign: dict[str, Host] = {}
+        self._taken = set(snapshot.by_address)
+        for network in self._settings.networks:
+            self._taken |= {address for address in (network.address, network.gateway) if address is not None}
+        self._members = Counter(host.profile for host in snapshot.hosts.values())
+
+    def host(self, newcomer: Newcomer) -> Host:
+        """The machine's record. Raises RangeExhausted."""
+        identity = newcomer.identity
         signs = [sign for sign in (identity.serial, identity.uuid, identity.mac) if sign]
-        host = snapshot.find(identity)[0] or next((by_sign[sign] for sign in signs if sign in by_sign), None)
+        host = self._snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
         if host is None:
-            try:
-                host = _record(identity, taken, snapshot.settings)
-            except RangeExhausted as error:
-                results.append(error)
-                continue
-            taken.add(host.address)
-            new[host.name] = host
-            by_sign |= dict.fromkeys(signs, host)
-        results.append(host)
-    return Enrolment(tuple(results), tuple(new.values()))
+            host = self._record(newcomer)
+            self._taken.update(_all_addresses(host))
+            self._members[host.profile] += 1
+            self.new[host.name] = host
+            self._by_sign |= dict.fromkeys(signs, host)
+        return host
 
-
-def _record(identity: Identity, taken: Collection[IPv4Address], settings: Settings) -> Host:
-    network = settings.network
-    if network.range is None:
-        raise RangeExhausted(
-            f"network at {network.origin.mark} has no range to enrol {identity} from",
-            hint="give `network` a `range`, or set `unknown_hosts: ignore`",
+    def _record(self, newcomer: Newcomer) -> Host:
+        identity = newcomer.identity
+        address = self._address(newcomer.network, identity)
+        extra = (network for network in self._settings.networks if network.extra and network.range is not None)
+        return Host(
+            name=str(address).replace(".", "-"),
+            address=address,
+            macs=(identity.mac,) if identity.mac else (),
+            serial=identity.serial,
+            uuid=identity.uuid,
+            profile=self._profile(),
+            addresses={network.name: self._address(network, identity) for network in extra},
+            origin="enrolled",
         )
-    address = network.range.addresses.first_free(taken)
-    return Host(
-        name=str(address).replace(".", "-"),
-        address=address,
-        macs=(identity.mac,) if identity.mac else (),
-        serial=identity.serial,
-        uuid=identity.uuid,
-        origin="enrolled",
-    )
+
+    def _address(self, network: Network, identity: Identity) -> IPv4Address:
+        """The lowest free address of a network's range."""
+        if network.range is None:
+            raise RangeExhausted(
+                f"network {network.name} ({network.origin.mark}) has no range to enrol {identity} from",
+                hint="give the network a `range`, or set `unknown_hosts: ignore`",
+            )
+        return network.range.of(network.name).first_free(self._taken)
+
+    def _profile(self) -> str | None:
+        """The first profile, in the config's order, that has fewer hosts than its quantity; else the default."""
+        if self._settings.unknown_hosts is UnknownHosts.QUARANTINE:
+            return None
+        wanting = (p for p in self._settings.profiles if p.quantity is not None and self._members[p.name] < p.quantity)
+        profile = next(wanting, None)
+        return profile.name if profile else self._settings.default_profile

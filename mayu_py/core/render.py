@@ -1,7 +1,7 @@
 """What a host is served: its Ignition config and its kernel's arguments, rendered from templates as data."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from ignition.document import DocumentError, Kind, ScalarNode
 from ignition.render import Template
 from ignition.render.text import BadText, Text
 from mayu_py.core.hosts import Host
-from mayu_py.core.settings import Image, Profile, Settings
+from mayu_py.core.settings import Image, Network, Profile, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Renderer:
         self._settings = settings
         self._templates = templates
         self._arguments = {name: _texts(image) for name, image in settings.images.items()}
-        self._configs: dict[tuple[str, str | None, str | None, str | None], ServedConfig] = {}
+        self._configs: dict[Hashable, ServedConfig] = {}
 
     def config(self, host: Host) -> ServedConfig:
         """The host's Ignition config: rendered, validated. Raises DocumentError with every problem."""
-        key = (host.name, host.profile, host.serial, host.uuid)
+        key = (host.name, host.address, host.profile, host.image, host.serial, host.uuid)
         if key not in self._configs:
             rendered = self._templates[host.profile or ""].render(self._values(host))
             if rendered.report.is_fatal:
@@ -45,7 +45,7 @@ class Renderer:
         profile = self._profile(host)
         values = self._values(host)
         try:
-            nodes = [text.render(values) for text in self._arguments[profile.image]]
+            nodes = [text.render(values) for text in self._arguments[host.image or profile.image]]
         except BadText as error:
             raise DocumentError([error.problem]) from error
         return tuple(node.text for node in nodes if isinstance(node, ScalarNode))
@@ -59,6 +59,8 @@ class Renderer:
     def _values(self, host: Host) -> dict[str, Any]:
         settings = self._settings
         profile = self._profile(host)
+        network = settings.network_of(host.address)
+        image, url = host.image or profile.image, settings.url(network)
         return {
             "host": {
                 "name": host.name,
@@ -66,21 +68,39 @@ class Renderer:
                 "uuid": host.uuid or "",
                 "mac": host.macs[0] if host.macs else "",
                 "address": str(host.address),
+                "addresses": {name: str(address) for name, address in host.addresses.items()},
                 "profile": profile.name,
+                "tags": list(profile.tags),
             },
-            "server": {"url": settings.url, "address": str(settings.network.address)},
-            "image": {"name": profile.image, "url": f"{settings.url}/images/{profile.image}"},
-            "values": {**profile.values, **host.values},
-            "ignition_url": _ignition_url(settings, host),
-            "report_url": f"{settings.url}/host/{quote(host.ident, safe='')}",
+            "network": _network_values(network) if network else {},
+            "server": {"url": url, "address": str(settings.address(network))},
+            "image": {"name": image, "url": f"{url}/images/{image}"},
+            "values": {**settings.templates_env, **profile.values, **host.values},
+            "ignition_url": _ignition_url(url, host),
+            "report_url": f"{url}/host/{quote(host.ident, safe='')}",
         }
 
 
-def _ignition_url(settings: Settings, host: Host) -> str:
+def _network_values(network: Network) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "subnet": str(network.subnet),
+        "prefix": network.subnet.prefixlen,
+        "netmask": str(network.subnet.netmask),
+        "gateway": str(network.gateway or ""),
+        "dns": [str(address) for address in network.dns],
+        "ntp": [str(address) for address in network.ntp],
+        "domain": network.domain or "",
+        "search": list(network.search),
+        "routes": [{"to": str(route.to), "via": str(route.via)} for route in network.routes],
+    }
+
+
+def _ignition_url(url: str, host: Host) -> str:
     """By everything that is known, so that Ignition finds the same record whatever it can read of the board."""
     known = {"serial": host.serial, "uuid": host.uuid, "mac": host.macs[0] if host.macs else None}
     query = "&".join(f"{key}={quote(value, safe=':')}" for key, value in known.items() if value)
-    return f"{settings.url}/ignition?{query}"
+    return f"{url}/ignition?{query}"
 
 
 def _texts(image: Image) -> tuple[Text, ...]:

@@ -3,19 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from ignition.document import Data, Duration, Origin
 from mayu_py.core.addresses import Range
-from mayu_py.core.hosts import Mac, Uuid
+from mayu_py.core.hosts import Host, Mac, Uuid
 
 
 class UnknownHosts(StrEnum):
     """What happens to a machine that the config does not name."""
 
-    ENROL = "enrol"  # it gets the next free address and the default profile
+    ENROL = "enrol"  # it gets the next free address, and the next profile that wants hosts
+    QUARANTINE = "quarantine"  # it gets the next free address, and no profile until an operator gives it one
     IGNORE = "ignore"  # it gets no answer
+
+
+class DhcpMode(StrEnum):
+    """What mayu's DHCP does in a network."""
+
+    AUTHORITATIVE = "authoritative"  # addresses and boot files
+    OFF = "off"  # nothing: another server hands out addresses and the names of mayu's boot files
 
 
 @dataclass(frozen=True)
@@ -26,28 +35,50 @@ class AddressRange:
     end: IPv4Address
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
-    @property
-    def addresses(self) -> Range:
-        """The same as the allocator's value."""
-        return Range(self.start, self.end, f"network.range at {self.origin.mark}")
+    def of(self, network: str) -> Range:
+        """The same as the allocator's value, under the name an error calls it."""
+        return Range(self.start, self.end, f"the range of network {network} at {self.origin.mark}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route for the hosts of a network (DHCP option 121)."""
+
+    to: IPv4Network
+    via: IPv4Address
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Network:
-    """The one subnet that mayu serves.
+    """One subnet of hosts.
 
-    `address` is mayu's own: it is the DHCP server identifier, the TFTP server and the host part of every URL.
+    `interface` is mayu's own on it, and `address` mayu's address there: the DHCP server identifier, the TFTP server and the
+    host part of every URL. A network without them is reached through relays: their giaddr is an address of the subnet, or one
+    of `relays`. An `extra` network gives every host a second address, for a further NIC, and boots nobody.
     `lease_time` is what clients are told (60 s at least); a host keeps its address however long it is away.
     """
 
-    interface: str
-    address: IPv4Address
+    name: str
     subnet: IPv4Network
+    interface: str | None = None
+    address: IPv4Address | None = None
+    dhcp: DhcpMode = DhcpMode.AUTHORITATIVE
+    relays: tuple[IPv4Address, ...] = ()
+    extra: bool = False
     range: AddressRange | None = None
     gateway: IPv4Address | None = None
+    routes: tuple[Route, ...] = ()
     dns: tuple[IPv4Address, ...] = ()
+    ntp: tuple[IPv4Address, ...] = ()
+    domain: str | None = None
+    search: tuple[str, ...] = ()
     lease_time: Duration = field(default=Duration(3600.0))
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    def address_of(self, host: Host) -> IPv4Address | None:
+        """The address that a host has in this network."""
+        return host.address if host.address in self.subnet else host.addresses.get(self.name)
 
 
 @dataclass(frozen=True)
@@ -105,18 +136,27 @@ class Image:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a kind of host boots: an image, and a Butane template filled with `values`."""
+    """What a kind of host boots: an image, and a Butane template filled with `values`.
+
+    `quantity` is how many enrolling hosts it wants: they are given to the profiles in their order, the first that still wants
+    one. `tags` are for the reader and for selecting hosts.
+    """
 
     name: str
     image: str
     ignition: Path
+    quantity: int | None = None
+    tags: tuple[str, ...] = ()
     values: Mapping[str, Data] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class HostEntry:
-    """A host that the config names. `values` lie over those of its profile."""
+    """A host that the config names.
+
+    `addresses` are its addresses in extra networks, by their names. `image` and `values` lie over those of its profile.
+    """
 
     name: str
     address: IPv4Address
@@ -124,15 +164,20 @@ class HostEntry:
     macs: tuple[Mac, ...] = ()
     serial: str | None = None
     uuid: Uuid | None = None
+    addresses: Mapping[str, IPv4Address] = field(default_factory=dict)
+    image: str | None = None
     values: Mapping[str, Data] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole config file. Paths are absolute after reading."""
+    """The whole config file. Paths are absolute after reading.
 
-    network: Network
+    `templates_env` is what every template sees, under the values of profiles and hosts. `ignored_hosts` get no answer.
+    """
+
+    networks: tuple[Network, ...]
     images: Mapping[str, Image]
     profiles: tuple[Profile, ...]
     hosts: tuple[HostEntry, ...] = ()
@@ -142,12 +187,39 @@ class Settings:
     boot: BootFiles = field(default_factory=BootFiles)
     unknown_hosts: UnknownHosts = UnknownHosts.IGNORE
     default_profile: str | None = None
+    ignored_hosts: tuple[Mac, ...] = ()
+    templates_env: Mapping[str, Data] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
-    @property
-    def url(self) -> str:
-        """The boot face, as machines reach it."""
-        return f"http://{self.network.address}:{self.http.port}"
+    @cached_property
+    def home(self) -> Network:
+        """The first network that mayu itself is on; its address is mayu's for hosts behind relays."""
+        return next(network for network in self.networks if network.address is not None)
+
+    @cached_property
+    def boot_networks(self) -> tuple[Network, ...]:
+        """The networks that hosts boot from."""
+        return tuple(network for network in self.networks if not network.extra)
+
+    @cached_property
+    def local(self) -> tuple[Network, ...]:
+        """The networks that mayu itself is on."""
+        return tuple(network for network in self.networks if network.interface is not None)
+
+    def address(self, network: Network | None = None) -> IPv4Address:
+        """mayu's own address, as the hosts of a network reach it."""
+        address = network.address if network is not None else None
+        address = address or self.home.address
+        assert address is not None  # `home` is a network with an address.
+        return address
+
+    def url(self, network: Network | None = None) -> str:
+        """The boot face, as the hosts of a network reach it."""
+        return f"http://{self.address(network)}:{self.http.port}"
+
+    def network_of(self, address: IPv4Address) -> Network | None:
+        """The network whose subnet holds an address."""
+        return next((network for network in self.networks if address in network.subnet), None)
 
     def profile(self, name: str) -> Profile | None:
         """The profile of that name."""

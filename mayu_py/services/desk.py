@@ -15,8 +15,8 @@ from typing import Self
 
 from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Answer, Event, Reached, Request
-from mayu_py.core.hosts import Host, Identity
-from mayu_py.core.inventory import Enrolment, compose, enrol, with_profile
+from mayu_py.core.hosts import Host
+from mayu_py.core.inventory import Enrolment, Newcomer, compose, enrol
 from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
@@ -162,21 +162,20 @@ class Desk:
         with self._lock:
             return self._store.record([(event, Stamp.now()) for event in answer.events])
 
-    def enrol(self, identities: Sequence[Identity]) -> Sequence[Host | RangeExhausted]:
+    def enrol(self, newcomers: Sequence[Newcomer]) -> Sequence[Host | RangeExhausted]:
         """A durable record for each machine, all in one commit."""
         outcome = Enrolment((), ())
 
         def choose(inventory: Inventory) -> Sequence[Host]:
             # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
             nonlocal outcome
-            outcome = enrol(identities, self._follow(inventory))
+            outcome = enrol(newcomers, self._follow(inventory))
             return outcome.new
 
         with self._lock:
             self._store.enrol(choose)
             if outcome.new:
-                hosts = (with_profile(host, self._settings) for host in outcome.new)
-                self._snapshot = self._snapshot.adding(hosts, self._snapshot.revision + 1)
+                self._snapshot = self._snapshot.adding(outcome.new, self._snapshot.revision + 1)
         return outcome.results
 
     def _follow(self, inventory: Inventory) -> Snapshot:

@@ -256,7 +256,14 @@ def _insert(db: sqlite3.Connection, event: Happened, stamp: Stamp) -> None:
 
 def _record(host: Host) -> str:
     return json.dumps(
-        {"address": str(host.address), "macs": host.macs, "serial": host.serial, "uuid": host.uuid, "profile": host.profile}
+        {
+            "address": str(host.address),
+            "addresses": {network: str(address) for network, address in host.addresses.items()},
+            "macs": host.macs,
+            "serial": host.serial,
+            "uuid": host.uuid,
+            "profile": host.profile,
+        }
     )
 
 
@@ -269,5 +276,6 @@ def _host(name: str, record: dict[str, Any]) -> Host:
         serial=record["serial"],
         uuid=Uuid(uuid) if uuid else None,
         profile=record["profile"],
+        addresses={network: IPv4Address(address) for network, address in record["addresses"].items()},
         origin="enrolled",
     )

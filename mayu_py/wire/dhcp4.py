@@ -1,11 +1,11 @@
 """DHCPv4 messages: bytes to values and back (RFC 2131, options RFC 2132, long options RFC 3396)."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from mayu_py.wire import Malformed
 
@@ -52,7 +52,9 @@ class Option(IntEnum):
     ROUTER = 3
     DOMAIN_NAME_SERVER = 6
     HOST_NAME = 12
+    DOMAIN_NAME = 15
     BROADCAST_ADDRESS = 28
+    NTP_SERVERS = 42
     VENDOR_SPECIFIC = 43
     REQUESTED_ADDRESS = 50
     LEASE_TIME = 51
@@ -73,6 +75,8 @@ class Option(IntEnum):
     CLIENT_ARCHITECTURE = 93
     CLIENT_INTERFACE = 94
     CLIENT_UUID = 97
+    DOMAIN_SEARCH = 119
+    CLASSLESS_STATIC_ROUTE = 121
     IPXE = 175
     END = 255
 
@@ -211,6 +215,29 @@ def encode_options(options: Mapping[int, bytes]) -> bytes:
             out.append(code)
             out.append(len(chunk))
             out += chunk
+    return bytes(out)
+
+
+def classless_routes(routes: Iterable[tuple[IPv4Network, IPv4Address]]) -> bytes:
+    """Option 121 (RFC 3442): the width of each prefix, as many of its octets as matter, and the router."""
+    return b"".join(
+        bytes((net.prefixlen,)) + net.network_address.packed[: (net.prefixlen + 7) // 8] + router.packed for net, router in routes
+    )
+
+
+def domain_search(domains: Iterable[str]) -> bytes:
+    """Option 119 (RFC 3397): names as DNS writes them. Not compressed: the RFC allows it to be left, and clients get it wrong.
+
+    Raises ValueError for a label that is empty or longer than 63 bytes.
+    """
+    out = bytearray()
+    for domain in domains:
+        for label in domain.rstrip(".").split("."):
+            raw = label.encode("idna") if label else b""
+            if not 0 < len(raw) < 64:
+                raise ValueError(f"{domain!r} is no domain name")
+            out += bytes((len(raw),)) + raw
+        out.append(0)
     return bytes(out)
 
 

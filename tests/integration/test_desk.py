@@ -9,17 +9,20 @@ import pytest
 
 from mayu_py.core.exchange import IgnitionRequest, TftpRead
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State
+from mayu_py.core.inventory import Newcomer
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Profile, Settings, UnknownHosts
 from mayu_py.services.desk import Desk
 from mayu_py.store.sqlite import SqliteStore
 
+NETWORK = Network(
+    "rack",
+    IPv4Network("127.0.0.0/8"),
+    interface="lo",
+    address=IPv4Address("127.0.0.1"),
+    range=AddressRange(IPv4Address("127.0.1.1"), IPv4Address("127.0.1.200")),
+)
 SETTINGS = Settings(
-    network=Network(
-        "lo",
-        IPv4Address("127.0.0.1"),
-        IPv4Network("127.0.0.0/8"),
-        range=AddressRange(IPv4Address("127.0.1.1"), IPv4Address("127.0.1.200")),
-    ),
+    networks=(NETWORK,),
     images={},
     profiles=(Profile("node", "testbed", Path("node.bu")),),
     hosts=(HostEntry("node-5", IPv4Address("127.0.0.5"), "node", (Mac("52:54:00:00:00:05"),), serial="KC-5"),),
@@ -28,8 +31,8 @@ SETTINGS = Settings(
 )
 
 
-def machine(number: int) -> Identity:
-    return Identity(mac=Mac(f"52:54:00:00:01:{number:02x}"))
+def machine(number: int) -> Newcomer:
+    return Newcomer(Identity(mac=Mac(f"52:54:00:00:01:{number:02x}")), NETWORK)
 
 
 def desk_on(path: Path) -> Desk:

@@ -24,15 +24,17 @@ from mayu_py.wire import dhcp4
 from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
 
 LOOPBACK = IPv4Address("127.0.0.1")
+NETWORK = Network(
+    "rack",
+    IPv4Network("127.0.0.0/8"),
+    interface="lo",
+    address=LOOPBACK,
+    range=AddressRange(IPv4Address("127.0.1.1"), IPv4Address("127.0.1.20")),
+    gateway=IPv4Address("127.0.0.254"),
+    dns=(IPv4Address("127.0.0.253"),),
+)
 SETTINGS = Settings(
-    network=Network(
-        "lo",
-        LOOPBACK,
-        IPv4Network("127.0.0.0/8"),
-        range=AddressRange(IPv4Address("127.0.1.1"), IPv4Address("127.0.1.20")),
-        gateway=IPv4Address("127.0.0.254"),
-        dns=(IPv4Address("127.0.0.253"),),
-    ),
+    networks=(NETWORK,),
     images={},
     profiles=(),
     hosts=(HostEntry("node-5", IPv4Address("127.0.0.5"), "node", (Mac("52:54:00:00:00:05"),)),),
@@ -51,7 +53,7 @@ class Server:
         prepare(self.socket)
         self.desk = Desk("dhcp", SETTINGS, lambda: SqliteStore(path))
         self.desk.open()
-        self.server = DhcpServer(self.socket, self.desk)
+        self.server = DhcpServer(self.socket, NETWORK, self.desk)
         self.stop_read, self.stop_write = os.pipe()
         self.thread = threading.Thread(target=self.server.serve, args=(self.stop_read,))
         self.thread.start()

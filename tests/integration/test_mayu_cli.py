@@ -12,7 +12,7 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 CONFIG = """\
-network: {interface: br0, address: 10.77.0.1, subnet: 10.77.0.0/24}
+networks: [{name: rack, interface: br0, address: 10.77.0.1, subnet: 10.77.0.0/24}]
 tftp: {root: tftp}
 images:
   testbed: {directory: image, args: ["ignition.config.url={{ ignition_url }}"]}
@@ -74,7 +74,7 @@ def test_a_bad_config_fails_with_every_problem(run: Run, folder: Path) -> None:
     assert ran.returncode == 1
     outside = "10.99.0.11 is not in the subnet 10.77.0.0/24 (use one of 10.77.0.1 to 10.77.0.254)"
     assert ran.stdout.splitlines() == [
-        "rack.yaml:1: error: network.interfce: unknown key (did you mean 'interface'?)",
+        "rack.yaml:1: error: networks[0].interfce: unknown key (did you mean 'interface'?)",
         f"rack.yaml:8: error: hosts[0].address: {outside}",
         "rack.yaml: 2 problems",
     ]
@@ -84,7 +84,7 @@ def test_problems_as_json(run: Run, folder: Path) -> None:
     (folder / "rack.yaml").write_text(CONFIG.replace("interface", "interfce"))
     ran = run("mayu", "check", "-c", "rack.yaml", "--json")
     (problem,) = json.loads(ran.stdout)["problems"]
-    assert (problem["file"], problem["line"], problem["path"]) == ("rack.yaml", 1, "network.interfce")
+    assert (problem["file"], problem["line"], problem["path"]) == ("rack.yaml", 1, "networks[0].interfce")
 
 
 def test_serving_a_bad_config_starts_nothing_and_shows_no_traceback(run: Run, folder: Path) -> None:

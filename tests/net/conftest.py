@@ -48,6 +48,7 @@ def config(tmp_path: Path) -> Config:
     for name in ("vmlinuz", "initrd.img", "root.img"):
         (tmp_path / "image" / name).write_bytes(os.urandom(300_000))
     network: Mapping[str, Any] = {
+        "name": "rack",
         "interface": "br0",
         "address": SERVER,
         "subnet": "10.78.0.0/22",
@@ -57,7 +58,7 @@ def config(tmp_path: Path) -> Config:
     return Config(
         tmp_path,
         {
-            "network": dict(network),
+            "networks": [dict(network)],
             "http": {"port": PORT},
             "tftp": {"root": "tftp"},
             "images": {

@@ -92,7 +92,7 @@ def test_perfdhcp_completes_every_exchange(lan: Lan, config: Config, start_mayu:
 def test_an_exhausted_range_refuses_by_name_and_the_server_stays_up(lan: Lan, config: Config, start_mayu: StartMayu) -> None:
     config.host(5)
     config.data["unknown_hosts"] = "enrol"
-    config.data["network"]["range"]["end"] = "10.78.3.20"
+    config.data["networks"][0]["range"]["end"] = "10.78.3.20"
     mayu = start_mayu()
     client = lan.client(address="10.78.0.250")
     perfdhcp(lan, client, "-l", "eth0", "-r", "50", "-R", "40", "-n", "40", SERVER)

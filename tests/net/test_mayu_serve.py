@@ -39,8 +39,8 @@ def alive(pid: int) -> bool:
 def test_it_is_ready_soon_and_small_with_a_thousand_hosts(lan: Lan, config: Config, start_mayu: StartMayu) -> None:
     for number in range(1, 1001):
         config.host(number)
-    config.data["network"]["subnet"] = "10.78.0.0/21"
-    config.data["network"].pop("range")
+    config.data["networks"][0]["subnet"] = "10.78.0.0/21"
+    config.data["networks"][0].pop("range")
     mayu = start_mayu()
     # The promise is 2 s on an idle machine; tests share theirs, so this only catches another order of growth.
     assert mayu.seconds_to_ready < 8

@@ -40,8 +40,9 @@ MAC = Mac("52:54:00:00:00:01")
 UUID = Uuid("00112233-4455-6677-8899-aabbccddeeff")
 HOST = Host("node-1", OWN, (MAC,), serial="KC-1", uuid=UUID, profile="node", origin="mayu.yaml:9")
 BARE = Host("node-2", OTHER, (Mac("52:54:00:00:00:02"),), origin="enrolled")
+NETWORK = Network("rack", IPv4Network("10.77.0.0/24"), interface="br0", address=SERVER)
 SETTINGS = Settings(
-    network=Network("br0", SERVER, IPv4Network("10.77.0.0/24")),
+    networks=(NETWORK,),
     images={"testbed": Image(Path("/images"), files={"rootfs": "rootfs.squashfs"})},
     profiles=(Profile("node", "testbed", Path("node.bu")),),
 )
@@ -51,18 +52,19 @@ STRANGER = Identity(mac=Mac("52:54:00:00:00:99"))
 
 
 def discover(identity: Identity = FROM_HOST, **more: object) -> DhcpRequest:
-    return DhcpRequest(DhcpKind.DISCOVER, identity, **more)  # type: ignore[arg-type]
+    return DhcpRequest(DhcpKind.DISCOVER, identity, interface="br0", **more)  # type: ignore[arg-type]
 
 
 def request(**more: object) -> DhcpRequest:
-    return DhcpRequest(DhcpKind.REQUEST, FROM_HOST, **more)  # type: ignore[arg-type]
+    return DhcpRequest(DhcpKind.REQUEST, FROM_HOST, interface="br0", **more)  # type: ignore[arg-type]
 
 
 def test_a_known_host_is_offered_its_own_address() -> None:
     answer = decide(discover(), SNAPSHOT)
-    assert answer.reply == Lease(HOST, ack=False, yiaddr=OWN, boot_file=None)
+    assert answer.reply == Lease(HOST, NETWORK, ack=False, yiaddr=OWN, boot_file=None)
     assert answer.events == ()
     assert answer.reasons == (
+        "network rack is on br0",
         "mac 52:54:00:00:00:01 is node-1 (mayu.yaml:9)",
         "10.77.0.11 is node-1's own",
         "the client does not boot from the network",
@@ -109,34 +111,40 @@ def test_the_right_address_is_acknowledged(how: dict[str, IPv4Address]) -> None:
 
 @pytest.mark.parametrize("how", [{"requested": OTHER, "server_id": SERVER}, {"requested": OTHER}, {"ciaddr": OTHER}])
 def test_a_wrong_address_is_refused(how: dict[str, IPv4Address]) -> None:
-    assert decide(request(**how), SNAPSHOT).reply == Nak("node-1 has 10.77.0.11, not 10.77.0.12")
+    assert decide(request(**how), SNAPSHOT).reply == Nak(NETWORK, "node-1 has 10.77.0.11, not 10.77.0.12")
 
 
 def test_a_client_that_chose_another_server_is_left_alone() -> None:
     answer = decide(request(requested=OTHER, server_id=OTHER), SNAPSHOT)
-    assert (answer.reply, answer.reasons) == (None, ("the client chose another server, 10.77.0.12",))
+    assert (answer.reply, answer.reasons) == (
+        None,
+        (
+            "network rack is on br0",
+            "the client chose another server, 10.77.0.12",
+        ),
+    )
 
 
 @pytest.mark.parametrize("kind", [DhcpKind.RELEASE, DhcpKind.DECLINE])
 def test_release_and_decline_get_no_answer_and_change_nothing(kind: DhcpKind) -> None:
-    answer = decide(DhcpRequest(kind, FROM_HOST, requested=OWN), SNAPSHOT)
+    answer = decide(DhcpRequest(kind, FROM_HOST, requested=OWN, interface="br0"), SNAPSHOT)
     assert (answer.reply, answer.events) == (None, ())
 
 
 def test_inform_is_answered_without_an_address() -> None:
-    answer = decide(DhcpRequest(DhcpKind.INFORM, FROM_HOST, ciaddr=OWN), SNAPSHOT)
-    assert answer.reply == Lease(HOST, ack=True, yiaddr=None, boot_file=None)
+    answer = decide(DhcpRequest(DhcpKind.INFORM, FROM_HOST, ciaddr=OWN, interface="br0"), SNAPSHOT)
+    assert answer.reply == Lease(HOST, NETWORK, ack=True, yiaddr=None, boot_file=None)
 
 
 def test_a_stranger_is_ignored_or_enrolled_as_the_config_says() -> None:
     assert decide(discover(STRANGER), SNAPSHOT).reply is None
     enrolling = replace(SNAPSHOT, settings=replace(SETTINGS, unknown_hosts=UnknownHosts.ENROL))
-    assert decide(discover(STRANGER), enrolling).reply == Enrol(STRANGER)
+    assert decide(discover(STRANGER), enrolling).reply == Enrol(STRANGER, NETWORK)
 
 
 def test_a_strangers_request_to_another_server_enrols_nobody() -> None:
     enrolling = replace(SNAPSHOT, settings=replace(SETTINGS, unknown_hosts=UnknownHosts.ENROL))
-    other = DhcpRequest(DhcpKind.REQUEST, STRANGER, requested=OTHER, server_id=OTHER)
+    other = DhcpRequest(DhcpKind.REQUEST, STRANGER, requested=OTHER, server_id=OTHER, interface="br0")
     assert decide(other, enrolling).reply is None
 
 

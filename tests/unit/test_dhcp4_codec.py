@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP, DHCP
 
 from mayu_py.wire import Malformed, dhcp4
-from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
+from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option, classless_routes, domain_search
 
 ADDRESS = st.integers(0, 2**32 - 1).map(IPv4Address)
 TEXT = st.binary(max_size=60).map(lambda raw: raw.replace(b"\0", b"x"))
@@ -161,3 +161,21 @@ def test_replies_go_where_rfc_2131_section_4_1_says(
     fields: dict[str, Any], reply: MessageType, expected: tuple[IPv4Address, int]
 ) -> None:
     assert dhcp4.destination(discover(**fields), reply, GIVEN) == expected
+
+
+def test_routes_are_written_as_rfc_3442_writes_them() -> None:
+    routes = [
+        (IPv4Network("10.0.0.0/8"), IPv4Address("10.0.0.1")),
+        (IPv4Network("10.17.0.0/16"), IPv4Address("10.0.0.2")),
+        (IPv4Network("10.27.129.128/25"), IPv4Address("10.0.0.3")),
+        (IPv4Network("0.0.0.0/0"), IPv4Address("10.0.0.4")),
+    ]
+    assert classless_routes(routes).hex(" ") == (
+        "08 0a 0a 00 00 01 10 0a 11 0a 00 00 02 19 0a 1b 81 80 0a 00 00 03 00 0a 00 00 04"
+    )
+
+
+def test_search_domains_are_written_as_dns_writes_names() -> None:
+    assert domain_search(["rack.example", "a.b."]) == b"\x04rack\x07example\0\x01a\x01b\0"
+    with pytest.raises(ValueError, match=r"'a\.\.b' is no domain name"):
+        domain_search(["a..b"])

@@ -11,7 +11,7 @@ from mayu_py.core.hosts import Mac, Uuid
 from mayu_py.core.inventory import configured
 from mayu_py.core.settings import HostEntry, Network, Settings
 from mayu_py.core.snapshot import Snapshot
-from mayu_py.services.dhcp import understand
+from mayu_py.services.dhcp_messages import understand
 from mayu_py.wire import dhcp4
 from mayu_py.wire.dhcp4 import Option
 
@@ -33,12 +33,12 @@ def recorded(name: str) -> dhcp4.Message:
 @pytest.mark.parametrize("kind", ["discover", "request"])
 def test_each_firmware_gets_its_boot_file(sender: str, kind: str) -> None:
     message = recorded(f"{sender}-{kind}")
-    request = understand(message)
+    request = understand(message, "br0")
     arch, boot_file = SENDERS[sender]
     assert (request.arch, request.netboot, request.kind) == (arch, True, DhcpKind[kind.upper()])
     entry = HostEntry("node", request.requested or IPv4Address("10.77.0.11"), "node", (request.identity.mac or Mac(),))
-    network = Network("br0", request.server_id or IPv4Address("10.77.0.1"), IPv4Network("0.0.0.0/0"))
-    settings = Settings(network=network, images={}, profiles=(), hosts=(entry,))
+    network = Network("rack", IPv4Network("0.0.0.0/0"), interface="br0", address=request.server_id or IPv4Address("10.77.0.1"))
+    settings = Settings(networks=(network,), images={}, profiles=(), hosts=(entry,))
     reply = decide(request, Snapshot.of(settings, configured(settings))).reply
     assert isinstance(reply, Lease)
     assert reply.boot_file == boot_file.replace("10.77.0.1", str(network.address))
@@ -49,7 +49,7 @@ def test_each_firmware_gets_its_boot_file(sender: str, kind: str) -> None:
 def test_each_firmware_tells_the_uuid_of_its_board(sender: str) -> None:
     message = recorded(f"{sender}-discover")
     raw = message.options[Option.CLIENT_UUID]
-    uuid = understand(message).identity.uuid
+    uuid = understand(message, "br0").identity.uuid
     assert uuid is not None
     assert uuid == Uuid.of(raw)
     # UUIDs of version 5, as the machines were given: had the byte order been read wrongly, the digit would be elsewhere.

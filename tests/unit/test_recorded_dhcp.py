@@ -12,7 +12,7 @@ from mayu_py.core.exchange import Lease
 from mayu_py.core.inventory import configured
 from mayu_py.core.settings import HostEntry, Network, Settings
 from mayu_py.core.snapshot import Snapshot
-from mayu_py.services.dhcp import understand
+from mayu_py.services.dhcp_messages import understand
 from mayu_py.wire import dhcp4
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "firmware"
@@ -39,18 +39,19 @@ def test_every_packet_is_understood_and_survives_the_codec(name: str) -> None:
     messages = list(requests(name))
     assert len(messages) >= 4
     for message in messages:
-        understand(message)
+        understand(message, "br0")
         assert dhcp4.parse(dhcp4.build(message)) == message
 
 
 def test_uefi_gets_a_first_stage_and_its_ipxe_the_script() -> None:
     boot_files = []
     for message in requests("edk2-pxe-tftp-ipxe.pcap"):
-        request = understand(message)
+        request = understand(message, "br0")
         assert request.identity.mac is not None
         address = request.requested or IPv4Address("10.9.0.86")
         entry = HostEntry("node", address, "node", (request.identity.mac,))
-        settings = Settings(network=Network("br0", SERVER, IPv4Network("10.9.0.0/24")), images={}, profiles=(), hosts=(entry,))
+        network = Network("rack", IPv4Network("10.9.0.0/24"), interface="br0", address=SERVER)
+        settings = Settings(networks=(network,), images={}, profiles=(), hosts=(entry,))
         reply = decide(request, Snapshot.of(settings, configured(settings))).reply
         assert isinstance(reply, Lease)
         boot_files.append(reply.boot_file)
@@ -59,4 +60,4 @@ def test_uefi_gets_a_first_stage_and_its_ipxe_the_script() -> None:
 
 
 def test_http_boot_is_known_by_its_architecture() -> None:
-    assert {understand(message).arch for message in requests("edk2-http-boot-ipxe.pcap")} == {16, 7}
+    assert {understand(message, "br0").arch for message in requests("edk2-http-boot-ipxe.pcap")} == {16, 7}

@@ -13,7 +13,7 @@ import pytest
 
 from mayu_py.core.exchange import Became, Event, Learned, Reached
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid
-from mayu_py.core.inventory import Told, compose, enrol
+from mayu_py.core.inventory import Newcomer, Told, compose, enrol
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
@@ -22,13 +22,15 @@ from mayu_py.store.sqlite import SqliteStore
 
 NOW = Stamp("2026-01-01T00:00:00.000+00:00", 5)
 HOST = Host("node-1", IPv4Address("10.77.0.11"), (Mac("52:54:00:00:00:01"),), serial="KC-1", profile="node")
+NETWORK = Network(
+    "rack",
+    IPv4Network("10.77.0.0/24"),
+    interface="br0",
+    address=IPv4Address("10.77.0.1"),
+    range=AddressRange(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.73")),
+)
 SETTINGS = Settings(
-    network=Network(
-        "br0",
-        IPv4Address("10.77.0.1"),
-        IPv4Network("10.77.0.0/24"),
-        range=AddressRange(IPv4Address("10.77.0.10"), IPv4Address("10.77.0.73")),
-    ),
+    networks=(NETWORK,),
     images={},
     profiles=(),
     hosts=(HostEntry("node-1", IPv4Address("10.77.0.11"), "node", macs=HOST.macs),),
@@ -51,7 +53,8 @@ def enrol_in(store: SqliteStore, *identities: Identity) -> tuple[Host | RangeExh
     results: list[Host | RangeExhausted] = []
 
     def choose(inventory: Inventory) -> tuple[Host, ...]:
-        outcome = enrol(identities, Snapshot.of(SETTINGS, compose(SETTINGS, inventory.enrolled, inventory.told)))
+        newcomers = (Newcomer(identity, NETWORK) for identity in identities)
+        outcome = enrol(newcomers, Snapshot.of(SETTINGS, compose(SETTINGS, inventory.enrolled, inventory.told)))
         results[:] = outcome.results
         return outcome.new
 
@@ -235,7 +238,9 @@ def test_an_address_that_the_config_freed_is_given_to_another_machine_for_good(s
     settings = replace(SETTINGS, hosts=(HostEntry("named", IPv4Address("10.77.0.5"), "node", gone.macs),))
 
     def choose(inventory: Inventory) -> tuple[Host, ...]:
-        return enrol([machine(2)], Snapshot.of(settings, compose(settings, inventory.enrolled, inventory.told))).new
+        return enrol(
+            [Newcomer(machine(2), NETWORK)], Snapshot.of(settings, compose(settings, inventory.enrolled, inventory.told))
+        ).new
 
     store.enrol(choose)
     other = SqliteStore(tmp_path / "mayu.db")

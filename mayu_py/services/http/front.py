@@ -24,6 +24,7 @@ from mayu_py.core.exchange import (
 )
 from mayu_py.core.hosts import Identity
 from mayu_py.core.render import Renderer
+from mayu_py.core.settings import Network
 from mayu_py.services.desk import Desk
 from mayu_py.services.http.proto import Headers, HttpProtocol, RequestHeaders, Scope
 from mayu_py.services.http.ranges import NotSatisfiable, requested
@@ -55,8 +56,8 @@ class Front:
         self._renderer = renderer
         self._behind = behind
         self._ready = ready
-        url = desk.settings.url
-        self._entry = ipxe.entry(f"{url}/script").encode()
+        # A relative address is one for every network: iPXE takes it to be on the server that gave it the script.
+        self._entry = ipxe.entry("/script").encode()
         self._hot = {"/boot.ipxe": self._boot_ipxe, "/script": self._script, "/ignition": self._ignition}
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
@@ -92,9 +93,9 @@ class Front:
         reply = self._desk.answer_durably(request).reply
         match reply:
             case ChainTo(file):
-                script = ipxe.chain(f"tftp://{self._desk.settings.network.address}/{file}")
+                script = ipxe.chain(f"tftp://{self._desk.settings.address(self._network(scope))}/{file}")
             case BootImage(host, image):
-                base = f"{self._desk.settings.url}/images/{image}"
+                base = f"{self._desk.settings.url(self._network(scope))}/images/{image}"
                 script = ipxe.boot(f"{base}/kernel", [f"{base}/initrd"], self._renderer.arguments(host))
             case _:
                 self._refuse(proto, reply)
@@ -135,6 +136,11 @@ class Front:
             proto.response_file(status, headers, os.fspath(found.path))
         else:
             proto.response_file_range(status, headers, os.fspath(found.path), part.start, part.end)
+
+    def _network(self, scope: Scope) -> Network | None:
+        """The network that a client is in, and so the address of mayu that it reaches."""
+        source = client_address(scope.client)
+        return self._desk.settings.network_of(source) if source else None
 
     def _refuse(self, proto: HttpProtocol, reply: Reply | None) -> None:
         status, headers, body = refusal(reply)

@@ -99,7 +99,8 @@ def _report(ident: str, what: Stage | State, text: str = "") -> tuple[Any, int]:
 def only_from_here() -> None:
     """The admin face has no credentials yet, so it is for the server's own machine alone."""
     source = client_address(f"{request.remote_addr}:0")
-    if source is None or not (source.is_loopback or source == _desk().settings.network.address):
+    own = {network.address for network in _desk().settings.local}
+    if source is None or not (source.is_loopback or source in own):
         _desk().count("http.refused", "not-local")
         abort(HTTPStatus.FORBIDDEN, "the admin face answers only on the machine that mayu runs on")
 
@@ -167,6 +168,7 @@ def _as_json(host: Host, statuses: Mapping[str, Status]) -> dict[str, Any]:
         "uuid": host.uuid,
         "macs": list(host.macs),
         "address": str(host.address),
+        "addresses": {network: str(address) for network, address in host.addresses.items()},
         "profile": host.profile,
         "state": status.state if status else fresh,
         "stage": status.stage if status else None,

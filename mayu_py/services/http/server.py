@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from ipaddress import IPv4Address
 from typing import Any
 
 from granian import Granian
@@ -25,15 +24,20 @@ from mayu_py.services.http.pages import application
 _PR_SET_PDEATHSIG = 1
 
 
-def check_port(address: IPv4Address, port: int) -> None:
+def check_port(address: str, port: int) -> None:
     """Raise StartError when somebody listens there already: SO_REUSEPORT would silently share with a second mayu."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((str(address), port))
+            probe.bind((address, port))
         except OSError as error:
-            hint = "is another mayu running?" if error.errno == errno.EADDRINUSE else "is network.address up on this machine?"
+            hint = "is another mayu running?" if error.errno == errno.EADDRINUSE else "is the address up on this machine?"
             raise StartError(f"cannot listen on http {address}:{port}: {error.strerror}", hint=hint) from error
+
+
+def listen_address(settings: Settings) -> str:
+    """Where the boot face listens: on the one network that mayu is on, or everywhere when there are several."""
+    return str(settings.home.address) if len(settings.local) == 1 else "0.0.0.0"
 
 
 def serve(open_desk: Callable[[], Desk], settings: Settings, renderer: Renderer, stop_fd: int, ready: Callable[[], None]) -> None:
@@ -52,7 +56,7 @@ def serve(open_desk: Callable[[], Desk], settings: Settings, renderer: Renderer,
     multiprocessing.set_start_method("fork", force=True)
     server = Granian(
         "mayu",
-        address=str(settings.network.address),
+        address=listen_address(settings),
         port=settings.http.port,
         interface=Interfaces.RSGI,
         workers=1,
