@@ -6,6 +6,7 @@ MayuError                   a person can act on it: message, hint; exit 1, no tr
 +-- StartError              a worker could not start (port taken, no such interface)
 +-- IllegalTransition       a host cannot go from this state to that one
 +-- RangeExhausted          an address range has no free address left
++-- VerbRefused             an operator asked for something that cannot be done to this host
 wire.Malformed              a packet is not what its RFC says; never leaves the service that read it
 """
 
@@ -37,3 +38,7 @@ class IllegalTransition(MayuError):
 
 class RangeExhausted(MayuError):
     """An address range has no free address left."""
+
+
+class VerbRefused(MayuError):
+    """An operator asked for something that cannot be done to this host."""

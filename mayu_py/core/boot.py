@@ -12,6 +12,7 @@ from mayu_py.core.exchange import (
     Accept,
     Answer,
     Became,
+    BootDisk,
     BootImage,
     ChainTo,
     DhcpKind,
@@ -33,7 +34,7 @@ from mayu_py.core.exchange import (
     TftpRead,
 )
 from mayu_py.core.hosts import Host, Identity, Stage, State
-from mayu_py.core.settings import DhcpMode, Network, Settings, UnknownHosts
+from mayu_py.core.settings import DhcpMode, Install, Network, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 
 Reasons: TypeAlias = tuple[str, ...]
@@ -190,6 +191,9 @@ def _script(request: ScriptRequest, snapshot: Snapshot) -> Answer:
     if profile is None:
         why = f"{host.name} has no profile yet"
         return Answer(Refuse(Refusal.NOT_READY, why), learned, (found, why))
+    if host.installed and profile.install is Install.ONCE:
+        rule = f"{host.name} is installed, and profile {profile.name} installs once ({profile.origin.at('install')})"
+        return Answer(BootDisk(host), learned, (found, rule))
     image = host.image or profile.image
     rule = f"profile {profile.name} boots image {profile.image} ({profile.origin.at('image')})"
     if host.image:
@@ -231,7 +235,11 @@ def _report(request: Report, snapshot: Snapshot) -> Answer:
         return Answer(Refuse(Refusal.FORBIDDEN, why), reasons=(why,))
     match request.what:
         case Stage.RUNNING:
-            events: tuple[Event, ...] = (Reached(host, Stage.RUNNING), Became(host, State.RUNNING))
+            profile = snapshot.settings.profile(host.profile or "")
+            once = profile is not None and profile.install is Install.ONCE
+            running = (Reached(host, Stage.RUNNING), Became(host, State.RUNNING, installed=once))
+            news = request.os_version and request.os_version != host.facts.os_version
+            events: tuple[Event, ...] = (*running, *((Learned(host, os_version=request.os_version),) if news else ()))
         case Stage() as stage:
             events = (Reached(host, stage),)
         case state:

@@ -1,6 +1,6 @@
 """The values that go into and come out of a decision: requests, replies, events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -82,6 +82,7 @@ class Report:
     ident: str
     what: Stage | State
     text: str = ""
+    os_version: str = ""
 
 
 Request = DhcpRequest | TftpRead | ScriptRequest | ImageRead | IgnitionRequest | Report
@@ -132,6 +133,13 @@ class BootImage:
 
 
 @dataclass(frozen=True, slots=True)
+class BootDisk:
+    """The machine is installed: it boots from its disk."""
+
+    host: Host
+
+
+@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """Serve the host's own Ignition config."""
 
@@ -161,7 +169,7 @@ class Refuse:
     why: str
 
 
-Reply = Lease | Nak | Enrol | ChainTo | BootImage | ServeConfig | Accept | Refuse
+Reply = Lease | Nak | Enrol | ChainTo | BootImage | BootDisk | ServeConfig | Accept | Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +188,16 @@ class Became:
     host: Host
     state: State
     text: str = ""
+    installed: bool = False  # from now on it boots from its disk
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The machine told its serial or uuid, which its record lacks."""
+    """The machine told its serial or uuid, which its record lacks, or the version of its operating system."""
 
     host: Host
-    identity: Identity
+    identity: Identity = field(default_factory=Identity)
+    os_version: str = ""
 
 
 Event = Reached | Became | Learned

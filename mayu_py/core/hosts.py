@@ -126,12 +126,29 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is noted about a host. It decides nothing; templates and people read it."""
+
+    provider_id: str = ""
+    ipmi_address: str = ""
+    cabinet: str = ""
+    etcd_token: str = ""
+    os_version: str = ""  # what the host itself said when it was up
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+ENROLLED = "enrolled"
+"""The origin of a host that the config does not name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One machine of the inventory.
 
     `name` is unique and is the key of the record. `serial` and `uuid` are None until the machine has told them.
     `addresses` are those in extra networks, by the networks' names. `profile` is None for a discovered host; `image` is its
-    own, where it boots another than its profile. `origin` says where the record comes from: `mayu.yaml:41` or `enrolled`.
+    own, where it boots another than its profile. `installed`: it has run from a disk that its profile installs once.
+    `origin` says where the record comes from: `mayu.yaml:41` or `enrolled`.
     """
 
     name: str
@@ -143,7 +160,14 @@ class Host:
     addresses: Mapping[str, IPv4Address] = field(default_factory=lambda: _EMPTY)
     image: str | None = None
     values: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    facts: Facts = field(default_factory=Facts)
+    installed: bool = False
     origin: str = ""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the config names it."""
+        return self.origin != ENROLLED
 
     @property
     def ident(self) -> str:

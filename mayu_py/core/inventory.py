@@ -1,22 +1,65 @@
-"""The inventory: hosts that the config names, hosts that enrolled themselves, and what machines told about themselves."""
+"""The inventory: hosts that the config names, hosts that enrolled themselves, what machines told, what operators set."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
+from types import MappingProxyType
+from typing import Any
 
-from mayu_py.core.hosts import Host, Identity, Uuid
-from mayu_py.core.settings import Network, Settings, UnknownHosts
-from mayu_py.core.snapshot import Snapshot
-from mayu_py.errors import RangeExhausted
+from mayu_py.core.hosts import Facts, Host, Uuid
+from mayu_py.core.settings import Settings
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a machine told about itself and its config entry does not say."""
+    """What a machine told about itself and its config entry does not say. `installed`: it has run from its disk."""
 
     serial: str | None = None
     uuid: Uuid | None = None
+    os_version: str = ""
+    installed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What operators set for one host. `values` lie over those of the config; `facts.os_version` is the machine's to tell."""
+
+    profile: str | None = None
+    image: str | None = None
+    values: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    facts: Facts = field(default_factory=Facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the store adds to the config. `revision` moves with every change of it."""
+
+    revision: int = 0
+    enrolled: tuple[Host, ...] = ()
+    told: Mapping[str, Told] = field(default_factory=lambda: _EMPTY)
+    edits: Mapping[str, Edits] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the history: what was done to a host, by whom."""
+
+    kind: str
+    host: Host
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One step of the inventory. `gone` are names of hosts to be forgotten; `fresh` of those to be installed anew."""
+
+    new: tuple[Host, ...] = ()
+    edits: Mapping[str, Edits] = field(default_factory=lambda: _EMPTY)
+    gone: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def configured(settings: Settings) -> tuple[Host, ...]:
@@ -38,115 +81,45 @@ def configured(settings: Settings) -> tuple[Host, ...]:
     )
 
 
-def compose(settings: Settings, enrolled: Iterable[Host], told: Mapping[str, Told]) -> tuple[Host, ...]:
-    """The whole inventory. The config wins: an enrolled record gives way to an entry with its name, address or MAC."""
+def compose(settings: Settings, inventory: Inventory) -> tuple[Host, ...]:
+    """All hosts. The config wins: an enrolled record gives way to an entry with its name, an address or a MAC of it."""
     named = configured(settings)
     names = {host.name for host in named}
-    addresses = {address for host in named for address in _all_addresses(host)}
+    addresses = {address for host in named for address in all_addresses(host)}
     macs = {mac for host in named for mac in host.macs}
     rest = (
         host
-        for host in enrolled
-        if host.name not in names and addresses.isdisjoint(_all_addresses(host)) and not macs.intersection(host.macs)
+        for host in inventory.enrolled
+        if host.name not in names and addresses.isdisjoint(all_addresses(host)) and not macs.intersection(host.macs)
     )
-    return tuple(_with(host, told.get(host.name)) for host in (*named, *rest))
+    told, edits = inventory.told, inventory.edits
+    return tuple(_edited(_with(host, told.get(host.name)), edits.get(host.name)) for host in (*named, *rest))
 
 
-def _all_addresses(host: Host) -> tuple[IPv4Address, ...]:
+def all_addresses(host: Host) -> tuple[IPv4Address, ...]:
+    """Its address in the network it boots from, and those in extra networks."""
     return (host.address, *host.addresses.values())
 
 
 def _with(host: Host, told: Told | None) -> Host:
     if told is None:
         return host
-    return replace(host, serial=host.serial or told.serial, uuid=host.uuid or told.uuid)
+    return replace(
+        host,
+        serial=host.serial or told.serial,
+        uuid=host.uuid or told.uuid,
+        installed=told.installed,
+        facts=replace(host.facts, os_version=told.os_version),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """The outcome for each machine of a batch, in its order, and those of the hosts that are new."""
-
-    results: tuple[Host | RangeExhausted, ...]
-    new: tuple[Host, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Newcomer:
-    """An unknown machine, and the network that it asked from."""
-
-    identity: Identity
-    network: Network
-
-
-def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot) -> Enrolment:
-    """A record for each machine: its own if it is known, else a new one with dashes of its address for a name.
-
-    One machine may come several times. A machine for which there is no address gets the error, the others their records.
-    """
-    registry = _Registry(snapshot)
-    results: list[Host | RangeExhausted] = []
-    for newcomer in newcomers:
-        try:
-            results.append(registry.host(newcomer))
-        except RangeExhausted as error:
-            results.append(error)
-    return Enrolment(tuple(results), tuple(registry.new.values()))
-
-
-class _Registry:
-    """Gives out addresses and profiles to the machines of one batch."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._settings = snapshot.settings
-        self.new: dict[str, Host] = {}
-        self._by_sign: dict[str, Host] = {}
-        self._taken = set(snapshot.by_address)
-        for network in self._settings.networks:
-            self._taken |= {address for address in (network.address, network.gateway) if address is not None}
-        self._members = Counter(host.profile for host in snapshot.hosts.values())
-
-    def host(self, newcomer: Newcomer) -> Host:
-        """The machine's record. Raises RangeExhausted."""
-        identity = newcomer.identity
-        signs = [sign for sign in (identity.serial, identity.uuid, identity.mac) if sign]
-        host = self._snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
-        if host is None:
-            host = self._record(newcomer)
-            self._taken.update(_all_addresses(host))
-            self._members[host.profile] += 1
-            self.new[host.name] = host
-            self._by_sign |= dict.fromkeys(signs, host)
+def _edited(host: Host, edits: Edits | None) -> Host:
+    if edits is None:
         return host
-
-    def _record(self, newcomer: Newcomer) -> Host:
-        identity = newcomer.identity
-        address = self._address(newcomer.network, identity)
-        extra = (network for network in self._settings.networks if network.extra and network.range is not None)
-        return Host(
-            name=str(address).replace(".", "-"),
-            address=address,
-            macs=(identity.mac,) if identity.mac else (),
-            serial=identity.serial,
-            uuid=identity.uuid,
-            profile=self._profile(),
-            addresses={network.name: self._address(network, identity) for network in extra},
-            origin="enrolled",
-        )
-
-    def _address(self, network: Network, identity: Identity) -> IPv4Address:
-        """The lowest free address of a network's range."""
-        if network.range is None:
-            raise RangeExhausted(
-                f"network {network.name} ({network.origin.mark}) has no range to enrol {identity} from",
-                hint="give the network a `range`, or set `unknown_hosts: ignore`",
-            )
-        return network.range.of(network.name).first_free(self._taken)
-
-    def _profile(self) -> str | None:
-        """The first profile, in the config's order, that has fewer hosts than its quantity; else the default."""
-        if self._settings.unknown_hosts is UnknownHosts.QUARANTINE:
-            return None
-        wanting = (p for p in self._settings.profiles if p.quantity is not None and self._members[p.name] < p.quantity)
-        profile = next(wanting, None)
-        return profile.name if profile else self._settings.default_profile
+    return replace(
+        host,
+        profile=host.profile if host.is_configured else edits.profile or host.profile,
+        image=host.image or edits.image,
+        values={**host.values, **edits.values},
+        facts=replace(edits.facts, os_version=host.facts.os_version),
+    )

@@ -1,7 +1,7 @@
 """What a host is served: its Ignition config and its kernel's arguments, rendered from templates as data."""
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,23 +22,24 @@ class ServedConfig:
 
 
 class Renderer:
-    """Renders each host once and keeps the bytes. A host whose record changes is another key."""
+    """Renders each host once and keeps the bytes, until its record changes."""
 
     def __init__(self, settings: Settings, templates: Mapping[str, Template]) -> None:
         self._settings = settings
         self._templates = templates
         self._arguments = {name: _texts(image) for name, image in settings.images.items()}
-        self._configs: dict[Hashable, ServedConfig] = {}
+        self._configs: dict[str, tuple[Host, ServedConfig]] = {}
 
     def config(self, host: Host) -> ServedConfig:
         """The host's Ignition config: rendered, validated. Raises DocumentError with every problem."""
-        key = (host.name, host.address, host.profile, host.image, host.serial, host.uuid)
-        if key not in self._configs:
+        of, served = self._configs.get(host.name, (None, None))
+        if served is None or of != host:
             rendered = self._templates[host.profile or ""].render(self._values(host))
             if rendered.report.is_fatal:
                 raise DocumentError(rendered.report.problems)
-            self._configs[key] = ServedConfig(rendered.config, hashlib.sha256(rendered.config).hexdigest())
-        return self._configs[key]
+            served = ServedConfig(rendered.config, hashlib.sha256(rendered.config).hexdigest())
+            self._configs[host.name] = (host, served)
+        return served
 
     def arguments(self, host: Host) -> tuple[str, ...]:
         """The kernel's arguments for a host with a profile. Raises DocumentError."""
@@ -71,6 +72,10 @@ class Renderer:
                 "addresses": {name: str(address) for name, address in host.addresses.items()},
                 "profile": profile.name,
                 "tags": list(profile.tags),
+                "provider_id": host.facts.provider_id,
+                "cabinet": host.facts.cabinet,
+                "etcd_token": host.facts.etcd_token,
+                "metadata": dict(host.facts.metadata),
             },
             "network": _network_values(network) if network else {},
             "server": {"url": url, "address": str(settings.address(network))},

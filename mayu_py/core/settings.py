@@ -27,6 +27,13 @@ class DhcpMode(StrEnum):
     OFF = "off"  # nothing: another server hands out addresses and the names of mayu's boot files
 
 
+class Install(StrEnum):
+    """When a machine is given its image and its config."""
+
+    ALWAYS = "always"  # at every boot: it has no disk, or one that does not count
+    ONCE = "once"  # until it has run; then it boots from its disk
+
+
 @dataclass(frozen=True)
 class AddressRange:
     """`start` and `end` are both handed out."""
@@ -138,6 +145,8 @@ class Image:
 class Profile:
     """What a kind of host boots: an image, and a Butane template filled with `values`.
 
+    `install: once` is for images that install themselves on the disk: a host that has run boots from there, until an operator
+    wants it installed anew.
     `quantity` is how many enrolling hosts it wants: they are given to the profiles in their order, the first that still wants
     one. `tags` are for the reader and for selecting hosts.
     """
@@ -145,6 +154,7 @@ class Profile:
     name: str
     image: str
     ignition: Path
+    install: Install = Install.ALWAYS
     quantity: int | None = None
     tags: tuple[str, ...] = ()
     values: Mapping[str, Data] = field(default_factory=dict)

@@ -14,13 +14,15 @@ from types import TracebackType
 from typing import Self
 
 from mayu_py.core.boot import decide
+from mayu_py.core.enrolment import Enrolment, Newcomer, enrol
 from mayu_py.core.exchange import Answer, Event, Reached, Request
 from mayu_py.core.hosts import Host
-from mayu_py.core.inventory import Enrolment, Newcomer, compose, enrol
+from mayu_py.core.inventory import Changes, Inventory, compose
 from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
+from mayu_py.core.verbs import Verb, carry_out
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
-from mayu_py.store import Entry, Happened, Inventory, Stamp, Store
+from mayu_py.store import Entry, Happened, Stamp, Store
 
 log = logging.getLogger(__name__)
 
@@ -166,22 +168,35 @@ class Desk:
         """A durable record for each machine, all in one commit."""
         outcome = Enrolment((), ())
 
-        def choose(inventory: Inventory) -> Sequence[Host]:
+        def choose(inventory: Inventory) -> Changes:
             # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
             nonlocal outcome
             outcome = enrol(newcomers, self._follow(inventory))
-            return outcome.new
+            return outcome.changes
 
         with self._lock:
-            self._store.enrol(choose)
+            self._store.change(choose)
             if outcome.new:
                 self._snapshot = self._snapshot.adding(outcome.new, self._snapshot.revision + 1)
         return outcome.results
 
+    def carry_out(self, verb: Verb, name: str, by: str) -> Host | None:
+        """Do what an operator asks for, durably. Returns the host as it is then, None when it is gone.
+
+        Raises VerbRefused; LookupError when there is no such host.
+        """
+
+        def decide(inventory: Inventory) -> Changes:
+            return carry_out(verb, self._follow(inventory).hosts[name], by, inventory, self._settings)
+
+        with self._lock:
+            self._store.change(decide)
+            return self.snapshot().hosts.get(name)
+
     def _follow(self, inventory: Inventory) -> Snapshot:
         """The snapshot of this inventory: the one at hand, if it is of the same revision."""
         if inventory.revision != self._snapshot.revision:
-            hosts = compose(self._settings, inventory.enrolled, inventory.told)
+            hosts = compose(self._settings, inventory)
             self._snapshot = Snapshot.of(self._settings, hosts, inventory.revision)
         return self._snapshot
 

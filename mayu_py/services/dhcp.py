@@ -6,8 +6,8 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from mayu_py.core.enrolment import Newcomer
 from mayu_py.core.exchange import DhcpRequest, Enrol, Lease, Nak
-from mayu_py.core.inventory import Newcomer
 from mayu_py.core.settings import Network
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from mayu_py.core.exchange import Event
 from mayu_py.core.hosts import Host, Stage, State
-from mayu_py.core.inventory import Told
+from mayu_py.core.inventory import Changes, Inventory
 from mayu_py.errors import IllegalTransition
 
 
@@ -60,15 +60,6 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """What the store adds to the config. `revision` moves with every change of it."""
-
-    revision: int
-    enrolled: tuple[Host, ...]
-    told: Mapping[str, Told]
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerStatus:
     """A worker process, as the supervisor last saw it."""
 
@@ -85,10 +76,10 @@ class Store(Protocol):
         """The inventory's revision; cheap enough for every packet."""
 
     def inventory(self) -> Inventory:
-        """All enrolled hosts and all that machines told."""
+        """All enrolled hosts, all that machines told and operators set."""
 
-    def enrol(self, choose: Callable[[Inventory], Sequence[Host]]) -> None:
-        """Write the hosts that `choose` makes of the inventory. Nobody else can enrol a host in between."""
+    def change(self, decide: Callable[[Inventory], Changes]) -> None:
+        """Write the changes that `decide` makes of the inventory, with their notes. Nobody else can write in between."""
 
     def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
         """Write events down and move hosts by them. A move that is not legal is written as `refused` and returned."""
@@ -96,8 +87,8 @@ class Store(Protocol):
     def statuses(self) -> Mapping[str, Status]:
         """Host name -> where it stands; a host nothing happened to is absent."""
 
-    def events(self, after: int, limit: int) -> list[StoredEvent]:
-        """The history after event `after`, oldest first."""
+    def events(self, after: int, limit: int, host: str | None = None) -> list[StoredEvent]:
+        """The history after event `after`, oldest first; of one host, if it is named."""
 
     def count(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
         """Add to the counters of a worker: (name, reason) -> how many more."""

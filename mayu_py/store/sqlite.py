@@ -8,17 +8,16 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mayu_py.core.exchange import Became, Learned, Reached
-from mayu_py.core.hosts import Host, Mac, Stage, State, Uuid, progress
-from mayu_py.core.inventory import Told
+from mayu_py.core.hosts import Host, Stage, State, Uuid, progress
+from mayu_py.core.inventory import Changes, Inventory, Told
 from mayu_py.errors import IllegalTransition, StoreError
-from mayu_py.store import Entry, Happened, Inventory, Stamp, Status, StoredEvent, WorkerStatus
+from mayu_py.store import Entry, Happened, Stamp, Status, StoredEvent, WorkerStatus, records
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 10.0
 # Workers write their events a little after they happened, each at its own pace. An event that is older than the one
 # that moved its host last, by less than this, is a late one; by more, the machine has booted and its clock begun anew.
@@ -26,15 +25,19 @@ LATE_NS = 5_000_000_000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('schema', 1), ('revision', 0);
+INSERT OR IGNORE INTO meta VALUES ('schema', 2), ('revision', 0);
 CREATE TABLE IF NOT EXISTS enrolled (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS told (name TEXT PRIMARY KEY, serial TEXT, uuid TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (
+    name TEXT PRIMARY KEY, serial TEXT, uuid TEXT, os_version TEXT NOT NULL DEFAULT '', installed INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS edits (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS status (
     name TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, stage TEXT, stage_ns INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, monotonic_ns INTEGER NOT NULL,
     serial TEXT, host TEXT, kind TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_of_host ON events (host, id);
 CREATE TABLE IF NOT EXISTS counters (
     worker TEXT, name TEXT, reason TEXT, count INTEGER NOT NULL, PRIMARY KEY (worker, name, reason)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS workers (
@@ -101,37 +104,36 @@ class SqliteStore:
         self._revision = -1
 
     def inventory(self) -> Inventory:
-        """All enrolled hosts and all that machines told."""
+        """All enrolled hosts, all that machines told and operators set."""
         with self._translated():
             return self._inventory()
 
     def _inventory(self) -> Inventory:
         (revision,) = self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
         if self._latest is None or self._latest.revision != revision:
-            enrolled = tuple(
-                _host(name, json.loads(record))
-                for name, record in self._db.execute("SELECT name, record FROM enrolled ORDER BY name")
-            )
+            rows = self._db.execute("SELECT name, record FROM enrolled ORDER BY name")
+            enrolled = tuple(records.host(name, record) for name, record in rows)
             told = {
-                name: Told(serial, Uuid(uuid) if uuid else None)
-                for name, serial, uuid in self._db.execute("SELECT name, serial, uuid FROM told")
+                name: Told(serial, Uuid(uuid) if uuid else None, os_version, bool(installed))
+                for name, serial, uuid, os_version, installed in self._db.execute("SELECT * FROM told")
             }
-            self._latest = Inventory(revision, enrolled, told)
+            edits = {name: records.edits(record) for name, record in self._db.execute("SELECT name, record FROM edits")}
+            self._latest = Inventory(revision, enrolled, told, edits)
         return self._latest
 
-    def enrol(self, choose: Callable[[Inventory], Sequence[Host]]) -> None:
-        """Write the hosts that `choose` makes of the inventory, all in one commit."""
+    def change(self, decide: Callable[[Inventory], Changes]) -> None:
+        """Write the changes that `decide` makes of the inventory, all in one commit."""
         with self._transaction() as db:
             inventory = self._inventory()
-            hosts = choose(inventory)
-            if not hosts:
+            changes = decide(inventory)
+            if changes == Changes():
                 return
-            db.executemany("INSERT OR REPLACE INTO enrolled VALUES (?, ?)", [(host.name, _record(host)) for host in hosts])
-            for host in hosts:
-                _insert(db, Happened("enrolled", {"address": str(host.address)}, host), Stamp.now())
+            _write(db, changes)
             self._touch()
-        # Reading back a thousand records after each new one would make enrolling a rack quadratic.
-        self._latest = Inventory(inventory.revision + 1, (*inventory.enrolled, *hosts), inventory.told)
+        only_new = changes == Changes(new=changes.new, notes=changes.notes)
+        if only_new and _names(inventory).isdisjoint(host.name for host in changes.new):
+            # Reading back a thousand records after each new one would make enrolling a rack quadratic.
+            self._latest = replace(inventory, revision=inventory.revision + 1, enrolled=(*inventory.enrolled, *changes.new))
 
     def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
         """Write events down and move hosts by them."""
@@ -146,12 +148,14 @@ class SqliteStore:
                     case Became():
                         try:
                             _become(db, event, stamp)
+                            if event.installed and not event.host.installed:
+                                _tell(db, event.host.name, installed=1)
+                                self._touch()
                         except IllegalTransition as error:
                             _insert(db, Happened("refused", {"why": error.message}, event.host), stamp)
                             refused.append(error)
                     case Learned():
-                        told = event.identity
-                        db.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (event.host.name, told.serial, told.uuid))
+                        _learn(db, event)
                         self._touch()
                     case Happened():
                         _insert(db, event, stamp)
@@ -163,12 +167,13 @@ class SqliteStore:
             rows = self._db.execute("SELECT name, state, stage, since FROM status").fetchall()
         return {name: Status(State(state), Stage(stage) if stage else None, since) for name, state, stage, since in rows}
 
-    def events(self, after: int, limit: int) -> list[StoredEvent]:
-        """The history after event `after`, oldest first, at most `limit` rows."""
+    def events(self, after: int, limit: int, host: str | None = None) -> list[StoredEvent]:
+        """The history after event `after`, oldest first, at most `limit` rows; of one host, if it is named."""
         with self._translated():
             rows = self._db.execute(
-                "SELECT id, at, monotonic_ns, serial, host, kind, detail FROM events WHERE id > ? ORDER BY id LIMIT ?",
-                (after, limit),
+                "SELECT id, at, monotonic_ns, serial, host, kind, detail FROM events"
+                " WHERE id > ? AND (? IS NULL OR host = ?) ORDER BY id LIMIT ?",
+                (after, host, host, limit),
             ).fetchall()
         return [
             StoredEvent(number, at, clock, serial, host, kind, json.loads(detail))
@@ -201,6 +206,37 @@ class SqliteStore:
         with self._translated():
             rows = self._db.execute("SELECT worker, pid, ready, restarts FROM workers ORDER BY worker").fetchall()
         return [WorkerStatus(worker, pid, bool(ready), restarts) for worker, pid, ready, restarts in rows]
+
+
+def _names(inventory: Inventory) -> set[str]:
+    return {*(host.name for host in inventory.enrolled), *inventory.told, *inventory.edits}
+
+
+def _write(db: sqlite3.Connection, changes: Changes) -> None:
+    stamp = Stamp.now()
+    for table in ("edits", "told", "status"):
+        # A new host may have the name of one whose record the config has replaced; it is another machine.
+        db.executemany(f"DELETE FROM {table} WHERE name = ?", [(host.name,) for host in changes.new])
+    db.executemany("INSERT OR REPLACE INTO enrolled VALUES (?, ?)", [(host.name, records.of_host(host)) for host in changes.new])
+    edited = [(name, records.of_edits(edits)) for name, edits in changes.edits.items()]
+    db.executemany("INSERT OR REPLACE INTO edits VALUES (?, ?)", edited)
+    for table in ("enrolled", "edits", "told", "status"):
+        db.executemany(f"DELETE FROM {table} WHERE name = ?", [(name,) for name in changes.gone])
+    for name in changes.fresh:
+        _tell(db, name, installed=0)
+    for note in changes.notes:
+        _insert(db, Happened(note.kind, note.detail, note.host), stamp)
+
+
+def _learn(db: sqlite3.Connection, event: Learned) -> None:
+    told = {"serial": event.identity.serial, "uuid": event.identity.uuid, "os_version": event.os_version}
+    _tell(db, event.host.name, **{column: value for column, value in told.items() if value})
+
+
+def _tell(db: sqlite3.Connection, name: str, **columns: str | int) -> None:
+    db.execute("INSERT OR IGNORE INTO told (name) VALUES (?)", (name,))
+    for column, value in columns.items():
+        db.execute(f"UPDATE told SET {column} = ? WHERE name = ?", (value, name))
 
 
 def _reach(db: sqlite3.Connection, event: Reached, stamp: Stamp) -> None:
@@ -251,31 +287,4 @@ def _insert(db: sqlite3.Connection, event: Happened, stamp: Stamp) -> None:
     db.execute(
         "INSERT INTO events (at, monotonic_ns, serial, host, kind, detail) VALUES (?, ?, ?, ?, ?, ?)",
         (stamp.at, stamp.monotonic_ns, serial, name, event.kind, json.dumps(dict(event.detail))),
-    )
-
-
-def _record(host: Host) -> str:
-    return json.dumps(
-        {
-            "address": str(host.address),
-            "addresses": {network: str(address) for network, address in host.addresses.items()},
-            "macs": host.macs,
-            "serial": host.serial,
-            "uuid": host.uuid,
-            "profile": host.profile,
-        }
-    )
-
-
-def _host(name: str, record: dict[str, Any]) -> Host:
-    uuid = record["uuid"]
-    return Host(
-        name=name,
-        address=IPv4Address(record["address"]),
-        macs=tuple(Mac(mac) for mac in record["macs"]),
-        serial=record["serial"],
-        uuid=Uuid(uuid) if uuid else None,
-        profile=record["profile"],
-        addresses={network: IPv4Address(address) for network, address in record["addresses"].items()},
-        origin="enrolled",
     )

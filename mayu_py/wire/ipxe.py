@@ -31,6 +31,11 @@ def chain(url: str) -> str:
     return f"#!ipxe\n:retry\nchain --autofree {url} || goto failed\n{_RETRY}"
 
 
+def disk() -> str:
+    """A script that boots the first disk: BIOS by number, UEFI by leaving iPXE to the firmware's next boot entry."""
+    return "#!ipxe\niseq ${platform} pcbios && sanboot --no-describe --drive 0x80 || exit\n"
+
+
 def boot(kernel_url: str, initrd_urls: Sequence[str], arguments: Sequence[str]) -> str:
     """A script that boots a kernel.
 

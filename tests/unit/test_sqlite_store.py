@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from mayu_py.core.enrolment import Newcomer, enrol
 from mayu_py.core.exchange import Became, Event, Learned, Reached
-from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid
-from mayu_py.core.inventory import Newcomer, Told, compose, enrol
+from mayu_py.core.hosts import Facts, Host, Identity, Mac, Stage, State, Uuid
+from mayu_py.core.inventory import Changes, Edits, Inventory, Note, Told, compose
 from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
-from mayu_py.store import Happened, Inventory, Stamp, WorkerStatus
+from mayu_py.store import Happened, Stamp, WorkerStatus
 from mayu_py.store.sqlite import SqliteStore
 
 NOW = Stamp("2026-01-01T00:00:00.000+00:00", 5)
@@ -52,13 +53,13 @@ def machine(number: int) -> Identity:
 def enrol_in(store: SqliteStore, *identities: Identity) -> tuple[Host | RangeExhausted, ...]:
     results: list[Host | RangeExhausted] = []
 
-    def choose(inventory: Inventory) -> tuple[Host, ...]:
+    def choose(inventory: Inventory) -> Changes:
         newcomers = (Newcomer(identity, NETWORK) for identity in identities)
-        outcome = enrol(newcomers, Snapshot.of(SETTINGS, compose(SETTINGS, inventory.enrolled, inventory.told)))
+        outcome = enrol(newcomers, Snapshot.of(SETTINGS, compose(SETTINGS, inventory)))
         results[:] = outcome.results
-        return outcome.new
+        return outcome.changes
 
-    store.enrol(choose)
+    store.change(choose)
     return tuple(results)
 
 
@@ -210,7 +211,7 @@ def test_what_a_machine_told_is_added_to_its_record(store: SqliteStore) -> None:
     record(store, Learned(replace(HOST, serial=None), Identity("KC-1", uuid)))
     inventory = store.inventory()
     assert inventory.told == {"node-1": Told("KC-1", uuid)}
-    (host,) = compose(SETTINGS, (), inventory.told)
+    (host,) = compose(SETTINGS, replace(inventory, enrolled=()))
     assert (host.serial, host.uuid) == ("KC-1", uuid)
 
 
@@ -228,7 +229,7 @@ def test_workers_are_replaced_whole(store: SqliteStore) -> None:
 
 def test_the_config_wins_over_an_enrolled_record() -> None:
     enrolled = Host("10-77-0-11", IPv4Address("10.77.0.11"), (machine(1).mac or Mac(),))
-    assert [host.name for host in compose(SETTINGS, (enrolled,), {})] == ["node-1"]
+    assert [host.name for host in compose(SETTINGS, Inventory(enrolled=(enrolled,)))] == ["node-1"]
 
 
 def test_an_address_that_the_config_freed_is_given_to_another_machine_for_good(store: SqliteStore, tmp_path: Path) -> None:
@@ -237,12 +238,9 @@ def test_an_address_that_the_config_freed_is_given_to_another_machine_for_good(s
     # The operator has named the machine in the config meanwhile, at another address: its old record gives way.
     settings = replace(SETTINGS, hosts=(HostEntry("named", IPv4Address("10.77.0.5"), "node", gone.macs),))
 
-    def choose(inventory: Inventory) -> tuple[Host, ...]:
-        return enrol(
-            [Newcomer(machine(2), NETWORK)], Snapshot.of(settings, compose(settings, inventory.enrolled, inventory.told))
-        ).new
-
-    store.enrol(choose)
+    store.change(
+        lambda inventory: enrol([Newcomer(machine(2), NETWORK)], Snapshot.of(settings, compose(settings, inventory))).changes
+    )
     other = SqliteStore(tmp_path / "mayu.db")
     (kept,) = other.inventory().enrolled
     other.close()
@@ -264,3 +262,52 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> 
     path.write_text("this is not SQLite" * 100)
     with pytest.raises(StoreError, match=r"mayu\.db"):
         SqliteStore(path)
+
+
+def test_what_operators_set_is_kept_with_its_line_in_the_history(store: SqliteStore, tmp_path: Path) -> None:
+    edits = Edits(profile="worker", image="new", values={"disk": ["a", 1]}, facts=Facts(cabinet="3", metadata={"rack": "x"}))
+    note = Note("pin", HOST, {"by": "ann", "to": "worker"})
+    before = store.revision()
+    store.change(lambda _: Changes(edits={"node-1": edits}, notes=(note,)))
+    assert store.revision() > before
+    other = SqliteStore(tmp_path / "mayu.db")
+    assert other.inventory().edits == {"node-1": edits}
+    assert [(event.kind, event.host, event.detail) for event in other.events(0, 10, "node-1")] == [
+        ("pin", "node-1", {"by": "ann", "to": "worker"})
+    ]
+    assert other.events(0, 10, "node-2") == []
+    other.close()
+
+
+def test_a_host_that_is_deleted_leaves_its_history_only(store: SqliteStore) -> None:
+    (host,) = enrol_in(store, machine(1))
+    assert isinstance(host, Host)
+    record(store, Learned(host, Identity(serial="KC-9")), Became(host, State.CONFIGURED))
+    store.change(lambda _: Changes(edits={host.name: Edits(profile="p")}))
+    store.change(lambda _: Changes(gone=(host.name,), notes=(Note("deleted", host, {"by": "ann"}),)))
+    inventory = store.inventory()
+    assert (inventory.enrolled, inventory.told, inventory.edits, store.statuses()) == ((), {}, {}, {})
+    assert [event.kind for event in store.events(0, 10)] == ["enrolled", "state", "deleted"]
+
+
+def test_who_takes_over_a_name_inherits_nothing(store: SqliteStore) -> None:
+    (first,) = enrol_in(store, machine(1))
+    assert isinstance(first, Host)
+    record(store, Learned(first, Identity(serial="KC-9")), Became(first, State.CONFIGURED))
+    store.change(lambda _: Changes(edits={first.name: Edits(profile="p")}))
+    store.change(lambda _: Changes(new=(replace(first, macs=(Mac("52:54:00:00:01:02"),)),)))
+    inventory = store.inventory()
+    assert (inventory.told, inventory.edits, store.statuses()) == ({}, {}, {})
+
+
+def test_an_installed_host_is_one_until_it_is_wanted_afresh(store: SqliteStore) -> None:
+    record(store, Became(HOST, State.CONFIGURED), Became(HOST, State.INSTALLING), Became(HOST, State.RUNNING, installed=True))
+    assert store.inventory().told == {"node-1": Told(installed=True)}
+    store.change(lambda _: Changes(fresh=("node-1",)))
+    assert store.inventory().told == {"node-1": Told()}
+
+
+def test_a_change_that_decides_nothing_moves_nothing(store: SqliteStore) -> None:
+    before = store.revision()
+    store.change(lambda _: Changes())
+    assert store.revision() == before

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from mayu_py.core.exchange import (
     Accept,
+    BootDisk,
     BootImage,
     ChainTo,
     IgnitionRequest,
@@ -94,6 +95,8 @@ class Front:
         match reply:
             case ChainTo(file):
                 script = ipxe.chain(f"tftp://{self._desk.settings.address(self._network(scope))}/{file}")
+            case BootDisk():
+                script = ipxe.disk()
             case BootImage(host, image):
                 base = f"{self._desk.settings.url(self._network(scope))}/images/{image}"
                 script = ipxe.boot(f"{base}/kernel", [f"{base}/initrd"], self._renderer.arguments(host))

@@ -64,8 +64,10 @@ def readyz() -> tuple[str, int]:
 
 @boot.put("/host/<ident>/boot_complete")
 def boot_complete(ident: str) -> tuple[Any, int]:
-    """The host is up."""
-    return _report(ident, Stage.RUNNING)
+    """The host is up. The body may tell what it runs: `{"os_version": "..."}`."""
+    told = request.get_json(silent=True)
+    version = told.get("os_version") if isinstance(told, dict) else None
+    return _report(ident, Stage.RUNNING, os_version=version[:100] if isinstance(version, str) else "")
 
 
 @boot.put("/host/<ident>/stage/<stage>")
@@ -83,9 +85,9 @@ def failed(ident: str) -> tuple[Any, int]:
     return _report(ident, State.FAILED, text or "the host gave no reason")
 
 
-def _report(ident: str, what: Stage | State, text: str = "") -> tuple[Any, int]:
+def _report(ident: str, what: Stage | State, text: str = "", os_version: str = "") -> tuple[Any, int]:
     desk = _desk()
-    answer = desk.consider(Report(client_address(f"{request.remote_addr}:0"), ident, what, text))
+    answer = desk.consider(Report(client_address(f"{request.remote_addr}:0"), ident, what, text, os_version))
     if not isinstance(answer.reply, Accept):
         status, _, body = refusal(answer.reply)
         desk.count("http.refused", str(status))
