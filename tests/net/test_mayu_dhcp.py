@@ -97,6 +97,6 @@ def test_an_exhausted_range_refuses_by_name_and_the_server_stays_up(lan: Lan, co
     client = lan.client(address="10.78.0.250")
     perfdhcp(lan, client, "-l", "eth0", "-r", "50", "-R", "40", "-n", "40", SERVER)
     assert len(lan.get("/v1/hosts")) == 1 + 20
-    assert "network.range" in mayu.log.read_text()
+    assert "the range of network rack at" in mayu.log.read_text()
     assert "(10.78.3.1 to 10.78.3.20) has no free address" in mayu.log.read_text()
     assert udhcpc(lan, lan.client(mac="52:54:00:00:00:05"), config.folder)["ip"] == "10.78.0.7"

@@ -57,8 +57,6 @@ class Front:
         self._renderer = renderer
         self._behind = behind
         self._ready = ready
-        # A relative address is one for every network: iPXE takes it to be on the server that gave it the script.
-        self._entry = ipxe.entry("/script").encode()
         self._hot = {"/boot.ipxe": self._boot_ipxe, "/script": self._script, "/ignition": self._ignition}
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
@@ -86,7 +84,9 @@ class Front:
             proto.response_bytes(500, TEXT, b"internal error; the server's log says more\n")
 
     def _boot_ipxe(self, scope: Scope, proto: HttpProtocol) -> None:
-        _send(scope, proto, TEXT, self._entry)
+        # With the whole address: iPXE takes no relative one here.
+        url = self._desk.settings.url(self._network(scope))
+        _send(scope, proto, TEXT, ipxe.entry(f"{url}/script").encode())
 
     def _script(self, scope: Scope, proto: HttpProtocol) -> None:
         query = _query(scope)
