@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ignition.validate import Report, validate
+from ignition.rules import Report, validate
 
 SPECIAL_BITS = "setuid/setgid/sticky bits are not supported in spec versions older than 3.4.0"
 SHA512 = "sha512-" + "0" * 128
