@@ -13,8 +13,10 @@ from pathlib import Path
 from mayu_py import log as logs
 from mayu_py.config import Config
 from mayu_py.core.exchange import TftpRead
+from mayu_py.core.settings import Dns, Network
 from mayu_py.errors import StartError
 from mayu_py.services import dhcp
+from mayu_py.services import dns as dns_service
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import server as http
 from mayu_py.services.tftp import TftpServer
@@ -59,6 +61,7 @@ def serve(config: Config, *, ready_fd: int | None = None, debug: bool = False) -
     with ExitStack() as stack:
         dhcp_socket = stack.enter_context(_bound(f"dhcp on {network.interface}", lambda: dhcp.listen(network)))
         tftp_socket = stack.enter_context(_bound(f"tftp on {network.address}:69", lambda: listen_tftp(str(network.address), 69)))
+        dns_sockets = _dns_sockets(stack, settings.dns, network) if settings.dns is not None else None
         http.check_port(network.address, settings.http.port)
         _open_store(settings.state).close()
 
@@ -79,6 +82,13 @@ def serve(config: Config, *, ready_fd: int | None = None, debug: bool = False) -
                 ready()
                 server.serve(stop_fd)
 
+        def run_dns(stop_fd: int, ready: Callable[[], None]) -> None:
+            logs.configure("dns", debug=debug)
+            assert dns_sockets is not None
+            assert settings.dns is not None
+            with desk("dns") as mine:
+                dns_service.DnsServer(*dns_sockets, settings.dns, mine).serve(stop_fd, ready)
+
         def run_http(name: str) -> Callable[[int, Callable[[], None]], None]:
             def run(stop_fd: int, ready: Callable[[], None]) -> None:
                 logs.configure(name, debug=debug)
@@ -88,16 +98,26 @@ def serve(config: Config, *, ready_fd: int | None = None, debug: bool = False) -
 
         names = [f"http-{n}" for n in range(1, settings.http.workers + 1)]
         workers = [Worker("dhcp", run_dhcp), Worker("tftp", run_tftp), *(Worker(n, run_http(n)) for n in names)]
+        if dns_sockets is not None:
+            workers.append(Worker("dns", run_dns))
         Supervisor(workers, _observer(settings.state)).run(lambda: _announce(config, ready_fd, began))
+
+
+def _dns_sockets(stack: ExitStack, dns: Dns, network: Network) -> tuple[socket.socket, socket.socket]:
+    address, port = str(network.address), dns.port
+    udp = stack.enter_context(_bound(f"dns on {address}:{port}", lambda: dns_service.listen_udp(address, port)))
+    tcp = stack.enter_context(_bound(f"dns on {address}:{port}/tcp", lambda: dns_service.listen_tcp(address, port)))
+    return udp, tcp
 
 
 def _announce(config: Config, ready_fd: int | None, began: float) -> None:
     settings = config.settings
     log.info(
-        "serving %s on %s: dhcp, tftp, %s; %d hosts known; ready after %.2f s",
+        "serving %s on %s: dhcp, tftp, %s%s; %d hosts known; ready after %.2f s",
         settings.network.subnet,
         settings.network.interface,
         settings.url,
+        f", names below {settings.dns.zone}" if settings.dns else "",
         len(settings.hosts),
         time.monotonic() - began,
     )

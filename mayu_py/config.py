@@ -8,13 +8,20 @@ from pathlib import Path
 from ignition.document import DocumentError, Origin, Problem, decode, load
 from ignition.render import Template
 from mayu_py.core.inventory import configured
+from mayu_py.core.records import SERVER_LABEL, qualified, records
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import Image, Settings
+from mayu_py.core.settings import Dns, Image, Settings
+from mayu_py.core.zones import Type, Zones
 from mayu_py.errors import ConfigError
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _URL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 MINIMUM_LEASE_SECONDS = 60.0
+LONGEST_DNS_TTL = 86400
+# A name of 253 characters holds a dot between the two, and for a wildcard "*." before them.
+LONGEST_DNS_NAMES = 250
+# What fits into one datagram with room to spare: answers that need TCP make a cluster slow, not large.
+MOST_ADDRESSES = 32
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ def read(path: Path) -> Config:
     errors = [problem for problem in problems if problem.is_error]
     if config is None or errors:
         count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        raise ConfigError("\n".join((*map(str, problems), f"{path}: {count}; nothing was started")))
+        raise ConfigError("\n".join((*(problem.located for problem in problems), f"{path}: {count}; nothing was started")))
     return config
 
 
@@ -181,6 +188,57 @@ def _hosts(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _dns(settings: Settings) -> Iterator[Problem]:
+    dns = settings.dns
+    if dns is None:
+        return
+    if not 1 <= dns.port <= 65535:
+        yield dns.origin.error(f"{dns.port} is no port", "port", hint="1 to 65535; 53 is the default")
+    if not 1 <= dns.seconds <= LONGEST_DNS_TTL:
+        yield dns.origin.error(f"{dns.ttl} is no TTL for a rack's names", "ttl", hint="1s to 1d; 60s is the default")
+    for number, forwarder in enumerate(dns.forwarders):
+        if (forwarder.address, forwarder.port) == (settings.network.address, dns.port):
+            yield dns.origin.error(
+                "mayu would ask itself", "forwarders", number, hint="name the servers that mayu itself asks: see /etc/resolv.conf"
+            )
+    if dns.etcd is not None and settings.profile(dns.etcd.profile) is None:
+        listed = _listed(profile.name for profile in settings.profiles)
+        yield dns.etcd.origin.error(f"there is no profile {dns.etcd.profile!r}", "profile", hint=f"profiles: {listed}")
+    yield from _dns_addresses(dns)
+    yield from _dns_names(settings, dns)
+
+
+def _dns_addresses(dns: Dns) -> Iterator[Problem]:
+    for key, section in (("records", dns.records), ("wildcards", dns.wildcards)):
+        for name, addresses in section.items():
+            if not 1 <= len(addresses) <= MOST_ADDRESSES:
+                yield dns.origin.error(f"{name} has {len(addresses)} addresses", key, name, hint=f"1 to {MOST_ADDRESSES}")
+
+
+def _dns_names(settings: Settings, dns: Dns) -> Iterator[Problem]:
+    """Every name is used once, is not too long, and every alias leads to an address."""
+    taken = {SERVER_LABEL: "mayu's own name"}
+    for host in settings.hosts:
+        if host.name == SERVER_LABEL:
+            yield host.origin.error(f"{SERVER_LABEL!r} is mayu's own name in the zone {dns.zone}", "name", hint="choose another")
+        taken.setdefault(host.name, f"a host, at {host.origin.mark}")
+    for key, section in (("records", dns.records), ("aliases", dns.aliases)):
+        for name in section:
+            if name in taken:
+                yield dns.origin.error(f"{name} is used twice", key, name, hint=f"it is {taken[name]}")
+            taken.setdefault(name, f"in {key}, at {dns.origin.at(key, name)}")
+    for key, names in (("records", dns.records), ("aliases", dns.aliases), ("wildcards", dns.wildcards)):
+        for name in names:
+            if len(name) + len(dns.zone) > LONGEST_DNS_NAMES:
+                yield dns.origin.error(f"{name}.{dns.zone} is too long for a name", key, name, hint="253 characters at most")
+    zones = Zones.of(records(dns, settings.network, configured(settings), 1))
+    for name, target in dns.aliases.items():
+        found = zones.answer(qualified(dns, name), Type.A)
+        if found is None or not any(record.type is Type.A for record in found.answer):
+            hint = f"the target is a name below {dns.zone}, such as a host's"
+            yield dns.origin.error(f"the alias leads to {target}.{dns.zone}, which has no address", "aliases", name, hint=hint)
+
+
 def _unique(values: Iterable[tuple[str, Origin, tuple[str, ...]]], what: str) -> Iterator[Problem]:
     """One error at every later occurrence, naming the first."""
     first: dict[str, str] = {}
@@ -227,4 +285,5 @@ _RULES: tuple[Callable[[Settings], Iterable[Problem]], ...] = (
     _images,
     _profiles,
     _hosts,
+    _dns,
 )

@@ -63,7 +63,7 @@ def test_null_undoes_what_a_repeated_key_put_into_a_pointer_or_list() -> None:
         ('{"storage": {"files": [{"path": 5}]}}', 3, "number", "storage.files.0.path", "string"),
         ('{"storage": {"files": [{"mode": 1.0}]}}', 3, "number 1.0", "storage.files.0.mode", "int"),
         ('{"storage": {"files": [{"mode": "0644"}]}}', 3, "string", "storage.files.0.mode", "int"),
-        ('{"storage": {"files": [{"mode": 9223372036854775808}]}}', 3, "number 9223372036854775808", "storage.files.0.mode", "int"),
+        ('{"passwd": {"users": [{"uid": -9223372036854775809}]}}', 3, "number -9223372036854775809", "passwd.users.0.uid", "int"),
         ('{"storage": {"raid": [{"devices": [true]}]}}', 3, "bool", "storage.raid.0.devices.0", "types.Device"),
         ('{"storage": {"raid": [{"devices": "a"}]}}', 3, "string", "storage.raid.0.devices", "[]types.Device"),
         ('{"storage": {"files": [{"contents": ""}]}}', 0, "string", "storage.files.0.contents", "types.FileContents"),
@@ -72,8 +72,8 @@ def test_null_undoes_what_a_repeated_key_put_into_a_pointer_or_list() -> None:
         ('{"ignition": {"config": {"replace": []}}}', 1, "array", "ignition.config.replace", "types.Resource"),
         ('{"ignition": {"config": {"merge": [{"httpHeaders": 1}]}}}', 1, "number", "ignition.config.merge.0.httpHeaders",
          "types.HTTPHeaders"),
-        ('{"storage": {"luks": [{"clevis": {"custom": ""}}]}}', 2, "string", "storage.luks.0.clevis.custom", "types.Custom"),
-        ('{"storage": {"luks": [{"clevis": {"custom": ""}}]}}', 3, "string", "storage.luks.0.clevis.custom", "types.ClevisCustom"),
+        ('{"storage": {"luks": [{"clevis": {"custom": 1}}]}}', 2, "number", "storage.luks.0.clevis.custom", "types.Custom"),
+        ('{"storage": {"luks": [{"clevis": {"custom": 1}}]}}', 3, "number", "storage.luks.0.clevis.custom", "types.ClevisCustom"),
     ],
 )  # fmt: skip
 def test_wrong_types_are_reported_as_go_reports_them(text: str, minor: int, kind: str, place: str, type_: str) -> None:
