@@ -43,15 +43,30 @@ class Problem:
     def is_error(self) -> bool:
         return self.severity is Severity.ERROR
 
-    def __str__(self) -> str:
+    @property
+    def located(self) -> str:
+        """The finding as compilers write it, for a reader with several files: `file:line: error: path: message (hint)`."""
         where = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{self.mark}: {self.severity}: {where}{self.message}{hint}"
 
+    def __str__(self) -> str:
+        return self.located
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Problem):
+    """A finding in a config. As text it is the line that Ignition's and Butane's own tools print for it."""
+
+    def __str__(self) -> str:
+        line = f"line {self.mark.line} col {self.mark.column}" if self.mark.line else ""
+        at = ", ".join(part for part in (self.path, line) if part)
+        return f"{self.severity}{' at ' + at if at else ''}: {self.message}"
+
 
 class DocumentError(Exception):
-    """A document cannot be used. The message lists every problem, one a line."""
+    """A document cannot be used. The message lists every problem with its file and line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join(problem.located for problem in self.problems))

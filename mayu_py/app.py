@@ -15,9 +15,10 @@ from pathlib import Path
 from mayu_py import log as logs
 from mayu_py.config import Config
 from mayu_py.core.exchange import TftpRead
-from mayu_py.core.settings import DhcpMode, Network
+from mayu_py.core.settings import DhcpMode, Dns, Network
 from mayu_py.errors import StartError
 from mayu_py.services import dhcp
+from mayu_py.services import dns as dns_service
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import server as http
 from mayu_py.services.tftp import TftpServer
@@ -79,6 +80,8 @@ class _Workers:
             if network.dhcp is not DhcpMode.OFF:
                 yield self.dhcp(f"dhcp{suffix}", network)
             yield self.tftp(f"tftp{suffix}", network)
+            if settings.dns is not None:
+                yield self.dns(f"dns{suffix}", network, settings.dns)
         http.check_port(http.listen_address(settings), settings.http.port)
         yield from (self.http(f"http-{n}") for n in range(1, settings.http.workers + 1))
 
@@ -111,6 +114,18 @@ class _Workers:
 
         return Worker(name, run)
 
+    def dns(self, name: str, network: Network, dns: Dns) -> Worker:
+        address, port = str(network.address), dns.port
+        udp = self.bound(f"dns on {address}:{port}", partial(dns_service.listen_udp, address, port))
+        tcp = self.bound(f"dns on {address}:{port}/tcp", partial(dns_service.listen_tcp, address, port))
+
+        def run(stop_fd: int, ready: Callable[[], None]) -> None:
+            logs.configure(name, debug=self.debug)
+            with self.desk(name) as desk:
+                dns_service.DnsServer(udp, tcp, dns, desk).serve(stop_fd, ready)
+
+        return Worker(name, run)
+
     def http(self, name: str) -> Worker:
         def run(stop_fd: int, ready: Callable[[], None]) -> None:
             logs.configure(name, debug=self.debug)
@@ -125,9 +140,10 @@ class _Workers:
 def _announce(config: Config, ready_fd: int | None, began: float) -> None:
     settings = config.settings
     log.info(
-        "serving %s: dhcp, tftp, %s; %d hosts known; ready after %.2f s",
+        "serving %s: dhcp, tftp, %s%s; %d hosts known; ready after %.2f s",
         ", ".join(f"{network.subnet} on {network.interface}" for network in settings.local),
         settings.url(),
+        f", names below {settings.dns.zone}" if settings.dns else "",
         len(settings.hosts),
         time.monotonic() - began,
     )

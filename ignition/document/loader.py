@@ -37,9 +37,9 @@ def load(text: str | bytes, file: str) -> Node:
     levels deep and at most MAX_NODES nodes long once its aliases are expanded. An empty document is a null scalar.
     """
     text = _decoded(text, file)
-    composer = _Composer(file)
+    composer = Composer(file)
     try:
-        node = _json(text, composer) or composer.document(_EVENTS(text))
+        node = _json(text, composer) or composer.document(events_of(text))
     except yaml.MarkedYAMLError as error:
         raise composer.failure(_syntax_mark(error, file), _syntax_message(error)) from error
     except yaml.reader.ReaderError as error:
@@ -49,7 +49,12 @@ def load(text: str | bytes, file: str) -> Node:
     return node
 
 
-def _json(text: str, composer: "_Composer") -> Node | None:
+def events_of(text: str) -> Any:
+    """Return YAML's events as a reader with `get_event` and `dispose`."""
+    return _EVENTS(text)
+
+
+def _json(text: str, composer: "Composer") -> Node | None:
     """Read the text as JSON; None when it is YAML's own flow style, or wrong as YAML too."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
@@ -98,7 +103,7 @@ def _reader_mark(error: yaml.reader.ReaderError, text: str, file: str) -> Mark:
 _Entries: TypeAlias = dict[str, tuple[ScalarNode, Node]]
 
 
-class _Composed(NamedTuple):
+class Sized(NamedTuple):
     """A node with the number of nodes and levels it has once its aliases are expanded."""
 
     node: Node
@@ -107,10 +112,12 @@ class _Composed(NamedTuple):
 
 
 @dataclass
-class _Composer:
+class Composer:
+    """Makes nodes of YAML's events."""
+
     file: str
     problems: list[Problem] = field(default_factory=list)
-    anchors: dict[str, _Composed | None] = field(default_factory=dict)
+    anchors: dict[str, Sized | None] = field(default_factory=dict)
     next: Callable[[], Any] = lambda: None
 
     def document(self, events: Any) -> Node:
@@ -128,7 +135,7 @@ class _Composer:
         finally:
             events.dispose()
 
-    def node(self, event: Any, depth: int) -> _Composed:
+    def node(self, event: Any, depth: int) -> Sized:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
         if depth > MAX_DEPTH:
@@ -136,7 +143,7 @@ class _Composer:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            composed = _Composed(self.scalar(event), 1, 1)
+            composed = Sized(self.scalar(event), 1, 1)
         elif isinstance(event, yaml.SequenceStartEvent):
             composed = self.list(event, depth)
         else:
@@ -147,7 +154,7 @@ class _Composer:
             self.anchors[event.anchor] = composed
         return composed
 
-    def alias(self, event: Any, depth: int) -> _Composed:
+    def alias(self, event: Any, depth: int) -> Sized:
         composed = self.anchors.get(event.anchor)
         if composed is None:
             state = "refers to a value that contains it" if event.anchor in self.anchors else "has no anchor before it"
@@ -171,7 +178,7 @@ class _Composer:
             return ScalarNode(text, kind, mark, style)
         return ScalarNode(text, Kind.STR, mark, style)
 
-    def list(self, event: Any, depth: int) -> _Composed:
+    def list(self, event: Any, depth: int) -> Sized:
         mark = self.collection(event)
         items: list[Node] = []
         size, height = 1, 0
@@ -179,9 +186,9 @@ class _Composer:
             item = self.node(event, depth + 1)
             items.append(item.node)
             size, height = size + item.size, max(height, item.height)
-        return _Composed(ListNode(tuple(items), mark), size, height + 1)
+        return Sized(ListNode(tuple(items), mark), size, height + 1)
 
-    def map(self, event: Any, depth: int) -> _Composed:
+    def map(self, event: Any, depth: int) -> Sized:
         mark = self.collection(event)
         entries: _Entries = {}
         size, height = 1, 0
@@ -190,7 +197,7 @@ class _Composer:
             size, height = size + key.size + value.size, max(height, value.height)
             if self.is_usable_key(key.node, entries):
                 entries[key.node.text] = (key.node, value.node)
-        return _Composed(MapNode(tuple(entries.values()), mark), size, height + 1)
+        return Sized(MapNode(tuple(entries.values()), mark), size, height + 1)
 
     def is_usable_key(self, key: Node, entries: _Entries) -> TypeGuard[ScalarNode]:
         if not isinstance(key, ScalarNode):

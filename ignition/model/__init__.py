@@ -1,4 +1,4 @@
-"""The Ignition config as typed values, spec 3.3 and older, and its reader from located documents.
+"""The Ignition config as typed values, spec 3.6 and older, and its reader from located documents.
 
 Field order is that of Ignition's own Go structs, so that encoding gives the bytes Butane gives.
 """
@@ -8,6 +8,7 @@ from ignition.model.reader import read
 from ignition.model.types import (
     TLS,
     CaReference,
+    Cex,
     Clevis,
     Config,
     ConfigReference,
@@ -47,6 +48,7 @@ __all__ = [
     "IGNITION",
     "TLS",
     "CaReference",
+    "Cex",
     "Clevis",
     "Config",
     "ConfigReference",

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from ignition.document import ListNode, MapNode, Mark, Node
-from ignition.errors import Problem, Severity
+from ignition.document.nodes import ListNode, MapNode, Node
+from ignition.errors import Entry, Mark, Problem, Severity
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value stands in the config: Ignition's keys and list indexes, such as ("storage", "files", 0, "path")."""
@@ -20,11 +20,12 @@ Prepare: TypeAlias = "Callable[[MapNode, Path, Findings], MapNode]"
 
 
 class Findings:
-    """Collects problems while a document is read or checked."""
+    """Collects problems while a document is read or checked. `misfits` are the values of a wrong type, as they were found."""
 
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
         self.problems: list[Problem] = []
+        self.misfits: list[Node] = []
 
     def error(self, mark: Mark, path: Path, message: str, hint: str = "") -> None:
         self._add(Severity.ERROR, mark, path, message, hint)
@@ -32,12 +33,17 @@ class Findings:
     def warning(self, mark: Mark, path: Path, message: str, hint: str = "") -> None:
         self._add(Severity.WARNING, mark, path, message, hint)
 
+    def misfit(self, node: Node, path: Path, message: str) -> None:
+        """Report a value of the wrong type."""
+        self.misfits.append(node)
+        self.error(node.mark, path, message)
+
     def forget_warnings(self, since: int) -> None:
         """Drop the warnings that came after the first `since` problems."""
         self.problems[since:] = [problem for problem in self.problems[since:] if problem.is_error]
 
     def _add(self, severity: Severity, mark: Mark, path: Path, message: str, hint: str) -> None:
-        self.problems.append(Problem(severity, mark, dotted(path, is_json=self.is_json), message, hint))
+        self.problems.append(Entry(severity, mark, dotted(path, is_json=self.is_json), message, hint))
 
     @property
     def has_errors(self) -> bool:

@@ -1,4 +1,4 @@
-"""The parts of an Ignition config (coreos/ignition, config/v3_3/types/schema.go).
+"""The parts of an Ignition config (coreos/ignition, config/v3_6/types/schema.go).
 
 A field that Go holds in a pointer is None when absent; any other field has Go's zero value then, and is left out of the
 output. `SINCE` names the minor version of spec 3 that brought a field; older specs do not know it.
@@ -194,6 +194,9 @@ class Filesystem(Part, frozen=True):
 
 
 class Tang(Part, frozen=True):
+    SINCE: ClassVar[Mapping[str, int]] = {"advertisement": 4}
+
+    advertisement: str | None = None
     thumbprint: str | None = None
     url: str = ""
 
@@ -211,12 +214,23 @@ class Clevis(Part, frozen=True):
     tpm2: bool | None = None
 
 
+class Cex(Part, frozen=True):
+    """A key in an IBM Crypto Express adapter."""
+
+    enabled: bool | None = None
+
+
 class Luks(Part, frozen=True):
+    SINCE: ClassVar[Mapping[str, int]] = {"cex": 5, "discard": 4, "open_options": 4}
+
+    cex: Cex | None = None
     clevis: Clevis | None = None
     device: str | None = None
+    discard: bool | None = None
     key_file: Resource | None = None
     label: str | None = None
     name: str = ""
+    open_options: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     uuid: str | None = None
     wipe_volume: bool | None = None

@@ -1,13 +1,16 @@
 """What templates may call: filters and operators whose results are bounded, and deterministic."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import Undefined
+
+from ignition.render.taint import as_secret, holds_secret, marked, refusing, reveal, tainting
+from ignition.secrets import Secret
 
 MAX_ITERATIONS = 100_000
 MAX_TEXT = 1 << 20
@@ -67,7 +70,12 @@ def text_of(value: Any) -> str:
     raise TemplateRuntimeError(f"{name_of(value)} has no form as text; use tojson or join")
 
 
-def concatenated(values: Iterable[Any]) -> str:
+def output_of(value: Any) -> str:
+    """Return a value as it is put into the text around it."""
+    return reveal(text_of(value))
+
+
+def concatenated(values: list[Any]) -> str:
     """Join the operands of `~`."""
     return bounded_text(text_of(value) for value in values)
 
@@ -75,7 +83,7 @@ def concatenated(values: Iterable[Any]) -> str:
 def operate(operator: str, left: Any, right: Any) -> Any:
     """Compute `left operator right` for +, *, ** and %; numbers stay small, and only + takes text and lists."""
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
-        return checked(left + right)
+        return as_secret(checked(left + right)) if holds_secret([left, right]) else checked(left + right)
     if operator == "+" and isinstance(left, list) and isinstance(right, list):
         if len(left) + len(right) > MAX_ITEMS:
             raise TooMuch(f"a list of more than {MAX_ITEMS:,} items")
@@ -119,6 +127,8 @@ def name_of(value: Any) -> str:
         return str(value)
     if value is None:
         return "nothing"
+    if isinstance(value, Secret):
+        return "a secret"
     names = {bool: "a boolean", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a mapping"}
     return names.get(type(value), f"a {type(value).__name__}")
 
@@ -148,7 +158,10 @@ def _tojson(value: Any, indent: int | None = None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as None, booleans, numbers, text, lists and dicts; raise for anything else, and for too much."""
+    """Return a value as None, booleans, numbers, text, lists and dicts; raise for anything else, and for too much.
+
+    Secrets stay secrets.
+    """
     return _plain(value, [MAX_ITEMS * 10], 0)
 
 
@@ -156,7 +169,7 @@ def _plain(value: Any, left: list[int], depth: int) -> Any:
     left[0] -= 1
     if left[0] < 0 or depth > 90:
         raise TooMuch("a value with too many parts")
-    if value is None or type(value) in (bool, int, float, str):
+    if value is None or type(value) in (bool, int, float, str, Secret):
         return value
     if isinstance(value, Mapping):
         return {text_of(key): _plain(item, left, depth + 1) for key, item in value.items()}
@@ -167,5 +180,11 @@ def _plain(value: Any, left: list[int], depth: int) -> Any:
     raise TemplateRuntimeError(f"{name_of(value)} is no plain value")
 
 
-FILTERS = {name: JINJA_FILTERS[name] for name in _BOUNDED}
-FILTERS |= {"indent": _indent, "join": _join, "replace": _replace, "string": text_of, "tojson": _tojson}
+_NUMBERS = ("abs", "float", "int", "round")
+_TEXTS = ("capitalize", "lower", "title", "trim", "upper")
+
+FILTERS: dict[str, Callable[..., Any]] = {name: JINJA_FILTERS[name] for name in _BOUNDED}
+FILTERS |= {name: refusing(FILTERS[name]) for name in _NUMBERS}
+FILTERS |= {name: tainting(FILTERS[name]) for name in _TEXTS}
+FILTERS |= {"indent": tainting(_indent), "join": tainting(_join), "replace": tainting(_replace), "tojson": tainting(_tojson)}
+FILTERS |= {"concatenated": tainting(concatenated), "rounds": rounds, "secret": marked, "string": text_of}

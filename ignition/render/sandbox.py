@@ -14,10 +14,12 @@ from jinja2.runtime import Undefined
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from ignition.render.filters import FILTERS, bounded_range, concatenated, operate, rounds, text_of
+from ignition.render.filters import FILTERS, bounded_range, operate, output_of
+from ignition.render.taint import as_secret
+from ignition.secrets import Secret
 
 # fmt: off
-_METHODS: Mapping[type, frozenset[str]] = {
+_OF_DATA: Mapping[type, frozenset[str]] = {
     str: frozenset({
         "endswith", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rpartition", "rstrip", "split",
         "splitlines", "startswith", "strip", "upper",
@@ -25,6 +27,7 @@ _METHODS: Mapping[type, frozenset[str]] = {
     dict: frozenset({"get", "items", "keys", "values"}),
     list: frozenset({"count", "index"}),
 }
+METHODS = {**_OF_DATA, Secret: _OF_DATA[str]}
 # fmt: on
 _REFUSED = (
     nodes.AssignBlock,
@@ -50,11 +53,11 @@ class Sandbox(SandboxedEnvironment):
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,
-            finalize=text_of,
+            finalize=output_of,
             cache_size=0,
         )
         self.globals = {"range": bounded_range}
-        self.filters = {**FILTERS, "rounds": rounds, "concatenated": concatenated}
+        self.filters = dict(FILTERS)
 
     def parse_bounded(self, text: str) -> nodes.Template:
         """Parse a template; raise TemplateSyntaxError for what is wrong or refused in it."""
@@ -62,14 +65,15 @@ class Sandbox(SandboxedEnvironment):
 
     def is_safe_callable(self, obj: Any) -> bool:
         owner = getattr(obj, "__self__", None)
-        return obj is bounded_range or getattr(obj, "__name__", "") in _METHODS.get(type(owner), ())
+        return obj is bounded_range or getattr(obj, "__name__", "") in METHODS.get(type(owner), ())
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         if isinstance(obj, Undefined):
             str(obj)  # raises, naming what is undefined
         if not self.is_safe_callable(obj):
             raise SecurityError(f"{getattr(obj, '__name__', 'this value')} cannot be called here")
-        return context.call(obj, *args, **kwargs)
+        result = context.call(obj, *args, **kwargs)
+        return as_secret(result) if isinstance(getattr(obj, "__self__", None), Secret) else result
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         # Keys first: `host.items` is the value of that name, not the method of the mapping that holds it.

@@ -1,6 +1,7 @@
 """One string of a template, compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,7 @@ from ignition.document import Data, Kind, ListNode, MapNode, Mark, Node, ScalarN
 from ignition.errors import Problem, Severity
 from ignition.render.filters import bounded_text, plain, restart_counting
 from ignition.render.sandbox import Sandbox
+from ignition.render.taint import reveal
 
 _SANDBOX = Sandbox()
 _RESULT = "result"
@@ -46,32 +48,77 @@ class Text:
     @classmethod
     def compile(cls, node: ScalarNode, path: str) -> "Text":
         """Compile a string; raise BadText for a syntax error or for what the sandbox refuses."""
-        try:
+        with _located(node, path):
             tree = _SANDBOX.parse_bounded(node.text)
             expression = _only_expression(tree)
-            if expression is not None:
-                target = nodes.Name(_RESULT, "store", lineno=1)
-                tree = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)
-                tree.set_environment(_SANDBOX)
-            template = _SANDBOX.from_string(tree)
-        except TemplateSyntaxError as error:
-            raise BadText(_problem(node, path, error.lineno, error.message or "syntax error")) from error
-        except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
-            raise BadText(_problem(node, path, 1, str(error) or type(error).__name__)) from error
-        return cls(node, path, template, expression is not None)
+            return cls._of(node, path, tree if expression is None else _assigned(expression), expression is not None)
+
+    @classmethod
+    def of_expression(cls, node: ScalarNode, path: str, expression: nodes.Expr) -> "Text":
+        """Compile an expression that stands in a string; raise BadText."""
+        with _located(node, path):
+            return cls._of(node, path, _assigned(expression), True)
+
+    @classmethod
+    def _of(cls, node: ScalarNode, path: str, tree: nodes.Template, is_expression: bool) -> "Text":
+        return cls(node, path, _SANDBOX.from_string(tree), is_expression)
 
     def render(self, values: Mapping[str, Data]) -> Node:
         """Return the node that takes the string's place; raise BadText naming what is undefined or not allowed."""
-        context = self.template.new_context(dict(values))
         restart_counting()
-        try:
-            text = bounded_text(self.template.root_render_func(context))
+        return self.fill(values)
+
+    def fill(self, values: Mapping[str, Data]) -> Node:
+        """Render as a part of something larger, whose loop rounds are counted together."""
+        with self._running():
+            value = self._evaluated(values)
             if self.is_expression:
-                return node_of(plain(context.vars[_RESULT]), self.node.mark)
-            return ScalarNode(_encodable(text), Kind.STR, self.node.mark, '"')
+                return node_of(value, self.node.mark)
+            return ScalarNode(_encodable(value), Kind.STR, self.node.mark, '"')
+
+    def value(self, values: Mapping[str, Data]) -> Any:
+        """Return the value of an expression as plain data, in which secrets stay secrets; raise BadText."""
+        with self._running():
+            return self._evaluated(values)
+
+    def _evaluated(self, values: Mapping[str, Data]) -> Any:
+        context = self.template.new_context(dict(values))
+        text = bounded_text(self.template.root_render_func(context))
+        return plain(context.vars[_RESULT]) if self.is_expression else text
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        try:
+            yield
         except _FAULTS as error:
             line = _template_line(error.__traceback__, self.template)
             raise BadText(_problem(self.node, self.path, line, str(error) or type(error).__name__)) from error
+
+
+def parse_statement(node: ScalarNode, path: str, text: str) -> nodes.Node:
+    """Parse a text that is one statement; raise BadText, located at the node."""
+    with _located(node, path):
+        match _SANDBOX.parse_bounded(text).body:
+            case [nodes.For(body=[]) | nodes.If(body=[]) as statement]:
+                return statement
+        raise TemplateSyntaxError("a key holds one statement", 1)
+
+
+@contextmanager
+def _located(node: ScalarNode, path: str) -> Iterator[None]:
+    """Turn what is wrong with the syntax of a string into BadText."""
+    try:
+        yield
+    except TemplateSyntaxError as error:
+        raise BadText(_problem(node, path, error.lineno, error.message or "syntax error")) from error
+    except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
+        raise BadText(_problem(node, path, 1, str(error) or type(error).__name__)) from error
+
+
+def _assigned(expression: nodes.Expr) -> nodes.Template:
+    tree = nodes.Template([nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), expression, lineno=1)], lineno=1)
+    tree.set_environment(_SANDBOX)
+    return tree
 
 
 def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
@@ -123,11 +170,11 @@ def node_of(value: Any, mark: Mark) -> Node:
     if isinstance(value, float):
         return ScalarNode(repr(value), Kind.FLOAT, mark)
     if isinstance(value, str):
-        return ScalarNode(_encodable(value), Kind.STR, mark, '"')
+        return ScalarNode(_encodable(reveal(value)), Kind.STR, mark, '"')
     if isinstance(value, Mapping):
         return MapNode(tuple((_key(key, mark), node_of(item, mark)) for key, item in value.items()), mark)
     return ListNode(tuple(node_of(item, mark) for item in value), mark)
 
 
 def _key(key: str, mark: Mark) -> ScalarNode:
-    return ScalarNode(_encodable(key), Kind.STR, mark, '"')
+    return ScalarNode(_encodable(reveal(key)), Kind.STR, mark, '"')

@@ -38,7 +38,7 @@ def check(context: click.Context, path: Path, as_json: bool) -> None:
         click.echo(json.dumps({"ok": not errors, "problems": rows}, indent=2))
     else:
         for problem in problems:
-            click.secho(str(problem), fg="red" if problem.is_error else "yellow")
+            click.secho(problem.located, fg="red" if problem.is_error else "yellow")
         hosts = len(found.settings.hosts) if found else 0
         verdict = (
             f"{errors} problem{'s' * (errors != 1)}" if errors else f"good: {hosts} host{'s' * (hosts != 1)}, every config valid"

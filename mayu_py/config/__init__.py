@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ignition.document import DocumentError, Problem, decode, load
 from ignition.render import Template
-from mayu_py.config import hosts, networks, services
+from mayu_py.config import hosts, names, networks, services
 from mayu_py.core.inventory import configured
 from mayu_py.core.render import Renderer
 from mayu_py.core.settings import Settings
 from mayu_py.errors import ConfigError
 
-RULES = (*networks.RULES, *services.RULES, *hosts.RULES)
+RULES = (*networks.RULES, *services.RULES, *hosts.RULES, *names.RULES)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def read(path: Path) -> Config:
     errors = [problem for problem in problems if problem.is_error]
     if config is None or errors:
         count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        raise ConfigError("\n".join((*map(str, problems), f"{path}: {count}; nothing was started")))
+        raise ConfigError("\n".join((*(problem.located for problem in problems), f"{path}: {count}; nothing was started")))
     return config
 
 

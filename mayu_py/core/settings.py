@@ -1,11 +1,13 @@
 """What an operator decides: the shape of mayu's config file, as values (mayu_py.config reads and checks it)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Self
 
 from ignition.document import Data, Duration, Origin
 from mayu_py.core.addresses import Range
@@ -105,6 +107,88 @@ class Tftp:
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
 
+class DomainName(str):
+    """A name of labels and dots in lower case, without the dot at its end."""
+
+    _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name. Raises ValueError."""
+        name = text.lower().removesuffix(".")
+        if len(name) > 253 or not all(cls._LABEL.fullmatch(label) for label in name.split(".")):
+            raise ValueError(f"{text!r} is no domain name: labels of letters, digits and '-' with dots between, 253 in all")
+        return cls(name)
+
+    @property
+    def labels(self) -> tuple[bytes, ...]:
+        """The labels, the first one first."""
+        return tuple(self.encode().split(b"."))
+
+
+class Cluster(DomainName):
+    """The name below which every name is the same: `customera`, or `*.customera`, which means that too."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name. Raises ValueError."""
+        return super().parse(text.removeprefix("*."))
+
+
+@dataclass(frozen=True)
+class Forwarder:
+    """A name server that is asked about names which are not ours."""
+
+    address: IPv4Address
+    port: int = 53
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `10.0.0.53` or `10.0.0.53:5353`. Raises ValueError."""
+        address, colon, port = text.partition(":")
+        if colon and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+            raise ValueError(f"{port!r} is no port: a forwarder is written 10.0.0.53 or 10.0.0.53:5353")
+        return cls(IPv4Address(address), int(port) if colon else 53)
+
+
+@dataclass(frozen=True)
+class Etcd:
+    """The hosts of `profile` are members of one etcd, named by SRV records; with `tls` under etcd's names for that."""
+
+    profile: str
+    tls: bool = False
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Dns:
+    """Names for the rack. Hosts are `name.zone`; whatever is in `aliases`, `wildcards` and `records` is below `zone` too.
+
+    `ttl` is that of every record (1 s to 1 d). Names of others are asked of the `forwarders`, in their order; without any
+    they are refused. Who may ask at all is in `allow`; unless it is set, the served subnets and this machine.
+    """
+
+    zone: DomainName
+    port: int = 53
+    ttl: Duration = field(default=Duration(60.0))
+    forwarders: tuple[Forwarder, ...] = ()
+    allow: tuple[IPv4Network, ...] | None = None
+    aliases: Mapping[DomainName, DomainName] = field(default_factory=dict)
+    wildcards: Mapping[Cluster, tuple[IPv4Address, ...]] = field(default_factory=dict)
+    records: Mapping[DomainName, tuple[IPv4Address, ...]] = field(default_factory=dict)
+    etcd: Etcd | None = None
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    @property
+    def seconds(self) -> int:
+        """`ttl` as records have it."""
+        return round(self.ttl.seconds)
+
+    def allowed(self, networks: Iterable[Network]) -> tuple[IPv4Network, ...]:
+        """Who may ask."""
+        return (*(network.subnet for network in networks), IPv4Network("127.0.0.0/8")) if self.allow is None else self.allow
+
+
 @dataclass(frozen=True)
 class BootFiles:
     """First-stage files below `tftp.root`, by firmware (DHCP option 93).
@@ -195,6 +279,7 @@ class Settings:
     http: Http = field(default_factory=Http)
     tftp: Tftp = field(default_factory=Tftp)
     boot: BootFiles = field(default_factory=BootFiles)
+    dns: Dns | None = None
     unknown_hosts: UnknownHosts = UnknownHosts.IGNORE
     default_profile: str | None = None
     ignored_hosts: tuple[Mac, ...] = ()

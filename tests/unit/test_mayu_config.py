@@ -64,7 +64,7 @@ def check(folder: Path) -> Check:
         path = folder / "mayu.yaml"
         path.write_text(dedent(text))
         _, problems = config.check(path)
-        return [str(problem).replace(f"{folder}/", "") for problem in problems]
+        return [problem.located.replace(f"{folder}/", "") for problem in problems]
 
     return run
 

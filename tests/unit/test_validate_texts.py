@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ignition.validate.dataurls import BadURL, decode_data_url
-from ignition.validate.unitfile import BadUnit, sections_with_options
-from ignition.validate.urls import check_source
+from ignition.rules.dataurls import BadURL, decode_data_url
+from ignition.rules.unitfile import BadUnit, sections_with_options
+from ignition.rules.urls import check_source
 
 
 @pytest.mark.parametrize(
