@@ -6,7 +6,12 @@ MayuError                   a person can act on it: message, hint; exit 1, no tr
 +-- StartError              a worker could not start (port taken, no such interface)
 +-- IllegalTransition       a host cannot go from this state to that one
 +-- RangeExhausted          an address range has no free address left
+|   +-- AddressTaken        the address chosen for a machine went to another
 +-- VerbRefused             an operator asked for something that cannot be done to this host
+|   +-- Outdated            the host is no longer as the operator saw it
++-- DiscoveryFull           there is no room for another token of etcd's discovery
++-- Unidentified            nobody knows who asks
++-- Forbidden               who asks may not do this
 wire.Malformed              a packet is not what its RFC says; never leaves the service that read it
 """
 
@@ -40,5 +45,25 @@ class RangeExhausted(MayuError):
     """An address range has no free address left."""
 
 
+class AddressTaken(RangeExhausted):
+    """The address that was chosen for a machine went to another before it could be written down."""
+
+
 class VerbRefused(MayuError):
     """An operator asked for something that cannot be done to this host."""
+
+
+class Outdated(VerbRefused):
+    """The host is no longer as the operator saw it when deciding."""
+
+
+class DiscoveryFull(MayuError):
+    """There is no room for another token of etcd's discovery."""
+
+
+class Unidentified(MayuError):
+    """A request brings no credentials, or wrong ones."""
+
+
+class Forbidden(MayuError):
+    """The sender of a request is known, and may not do this."""

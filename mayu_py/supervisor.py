@@ -1,8 +1,9 @@
-"""Start, watch, restart and stop worker processes. Knows nothing of what they do.
+"""Start, watch, restart, replace and stop worker processes. Knows nothing of what they do.
 
-A worker is a fork: it inherits the sockets that were bound before, so its successor finds the packets that arrived
-while nobody served. All workers hold the reading end of one pipe whose writing end only the supervisor has: it closes
-when the supervisor stops them, and when the supervisor dies, by SIGKILL too.
+A worker is a fork: it inherits the sockets that were bound before, so its successor finds what arrived while nobody served.
+Each holds the reading end of a pipe of its own, its leash, whose writing end only the supervisor has. `FINISH` on it asks the
+worker to finish what it has begun and go; the leash closes when the worker is to stop at once, and when the supervisor dies,
+by SIGKILL too.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import FrameType
+from typing import Protocol
 
 from mayu_py.errors import MayuError, StartError
 
@@ -22,16 +24,24 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
+# How long a replaced worker may go on with what it had begun: a boot file by TFTP takes seconds, an image some more.
+DRAIN_SECONDS = 60.0
 # A worker that lived this long is restarted at once; one that dies young waits longer each time.
 STEADY_SECONDS = 10.0
 BACKOFF_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+
+FINISH = b"d"
+"""What asks a worker to finish what it has begun and go."""
 
 _fork = multiprocessing.get_context("fork")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """`run(stop_fd, ready)` calls `ready()` once it serves, and returns when `stop_fd` becomes readable."""
+    """`run(stop_fd, ready)` calls `ready()` once it serves, and returns soon after `stop_fd` becomes readable.
+
+    What is read from it then says how: `FINISH`, when it has finished what it has begun; the pipe's end, at once.
+    """
 
     name: str
     run: Callable[[int, Callable[[], None]], None]
@@ -39,11 +49,24 @@ class Worker:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the observer is told. `what` is `started`, `ready`, `died` or `stopped`."""
+    """What the observer is told. `what` is `started`, `ready`, `died`, `replaced` or `stopped`."""
 
     worker: str
     what: str
     detail: str = ""
+
+
+class Successors(Protocol):
+    """Where the workers of another config come from."""
+
+    def prepare(self) -> Sequence[Worker]:
+        """Read the config again and bind what it needs and nobody holds. Raises MayuError: everything stays as it is."""
+
+    def commit(self) -> None:
+        """All successors serve; what they do not need may be closed. Raises MayuError: they are stopped again."""
+
+    def abandon(self, error: MayuError) -> None:
+        """Nothing came of it: the workers at hand serve on."""
 
 
 @dataclass
@@ -51,11 +74,28 @@ class _Running:
     worker: Worker
     process: "multiprocessing.process.BaseProcess"
     ready_fd: int
+    leash: int
     started: float
     ready: bool = False
     restarts: int = 0
     young_deaths: int = 0
     restart_at: float = 0.0
+    leave_by: float = 0.0  # Only of those that have been replaced.
+
+    def let_go(self) -> None:
+        """Have it stop at once."""
+        if self.leash >= 0:
+            os.close(self.leash)
+            self.leash = -1
+
+    def close(self) -> str:
+        """Reap the dead; returns how it died."""
+        self.process.join()
+        how = _how_it_died(self.process.exitcode)
+        self.process.close()
+        os.close(self.ready_fd)
+        self.let_go()
+        return how
 
 
 # Told of every change, with the state of all workers: (name, pid, ready, restarts).
@@ -63,27 +103,38 @@ Observer = Callable[[Observed, Sequence[tuple[str, int, bool, int]]], None]
 
 
 class Supervisor:
-    """Runs workers until SIGTERM or SIGINT. Must be used in a process without threads: it forks."""
+    """Runs workers until SIGTERM or SIGINT. Must be used in a process without threads: it forks.
 
-    def __init__(self, workers: Sequence[Worker], observer: Observer) -> None:
+    On SIGHUP it replaces them by `successors`: all of the new ones serve beside the old before the first old one is asked to
+    go, so that either all workers serve the new config or none does, and there is always one that serves.
+    """
+
+    def __init__(self, workers: Sequence[Worker], observer: Observer, successors: Successors | None = None) -> None:
         self._workers = workers
         self._observer = observer
+        self._successors = successors
         self._running: dict[str, _Running] = {}
-        self._life_read, self._life_write = os.pipe()
+        self._coming: dict[str, _Running] = {}
+        self._leaving: list[_Running] = []
         self._signal_read, self._signal_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
+        self._reload_wanted = False
 
     def run(self, ready: Callable[[], None]) -> None:
         """Start all, call `ready` when all serve, keep them alive. Raises StartError when one cannot start."""
         with self._signals():
             try:
                 for worker in self._workers:
-                    self._start(worker)
-                self._await_all()
+                    self._running[worker.name] = self._start(worker)
+                    self._tell(Observed(worker.name, "started"))
+                self._await_all(self._running)
                 if not self._stopping:
                     ready()
                 while not self._stopping:
-                    self._turn(None)
+                    if self._reload_wanted:
+                        self._reload()
+                    else:
+                        self._turn(None)
             finally:
                 self._stop_all()
 
@@ -91,100 +142,182 @@ class Supervisor:
     def _signals(self) -> Iterator[None]:
         def stop(signum: int, frame: FrameType | None) -> None:
             self._stopping = True
+            wake()
+
+        def reload(signum: int, frame: FrameType | None) -> None:
+            self._reload_wanted = True
+            wake()
+
+        def wake() -> None:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._signal_write, b"s")
 
-        earlier = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, **({signal.SIGHUP: reload} if self._successors else {})}
+        earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
-    def _start(self, worker: Worker, before: _Running | None = None) -> None:
+    def _start(self, worker: Worker) -> _Running:
         ready_read, ready_write = os.pipe()
-        process = _fork.Process(target=self._child, args=(worker, ready_write), name=worker.name)
+        leash_read, leash = os.pipe()
+        process = _fork.Process(target=self._child, args=(worker, leash_read, leash, ready_write), name=worker.name)
         process.start()
         os.close(ready_write)
-        running = _Running(worker, process, ready_read, time.monotonic())
-        if before is not None:
-            running.restarts, running.young_deaths = before.restarts + 1, before.young_deaths
-        self._running[worker.name] = running
-        self._tell(Observed(worker.name, "started"))
+        os.close(leash_read)
+        return _Running(worker, process, ready_read, leash, time.monotonic())
 
-    def _child(self, worker: Worker, ready_fd: int) -> None:
+    def _child(self, worker: Worker, leash_read: int, leash: int, ready_fd: int) -> None:
         # The terminal sends Ctrl-C to the whole process group; only the supervisor decides when a worker stops.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.close(self._life_write)
         os.close(self._signal_write)
+        # A leash that a sibling holds too would not close with the supervisor.
+        for held in (leash, *(each.leash for each in self._all() if each.leash >= 0)):
+            os.close(held)
 
         def ready() -> None:
             os.write(ready_fd, b"r")
 
         try:
-            worker.run(self._life_read, ready)
+            worker.run(leash_read, ready)
         except MayuError as error:
             log.error("%s", error.message)
             raise SystemExit(1) from None
 
-    def _await_all(self) -> None:
+    def _all(self) -> list[_Running]:
+        return [*self._running.values(), *self._coming.values(), *self._leaving]
+
+    def _await_all(self, workers: dict[str, _Running]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._stopping and (missing := [name for name, r in self._running.items() if not r.ready]):
+        while not self._stopping and (missing := [name for name, r in workers.items() if not r.ready]):
             if (left := deadline - time.monotonic()) <= 0:
                 raise StartError(f"not ready after {START_SECONDS:.0f} s: {', '.join(missing)}", hint="see the log above")
             self._turn(left)
-            if dead := [name for name, r in self._running.items() if r.restart_at]:
+            if dead := [name for name, r in workers.items() if r.restart_at]:
                 raise StartError(f"could not start: {', '.join(dead)}", hint="the log above says why")
 
     def _turn(self, timeout: float | None) -> None:
         """Wait for one thing to happen and deal with it."""
-        now = time.monotonic()
-        due = [r.restart_at for r in self._running.values() if r.restart_at]
+        due = [r.restart_at for r in self._running.values() if r.restart_at] + [r.leave_by for r in self._leaving]
         if due:
-            timeout = max(0.0, min(due) - now) if timeout is None else min(timeout, max(0.0, min(due) - now))
+            left = max(0.0, min(due) - time.monotonic())
+            timeout = left if timeout is None else min(timeout, left)
         watched: list[int] = [self._signal_read]
-        for running in self._running.values():
-            if not running.restart_at:
-                watched += [running.process.sentinel, *([] if running.ready else [running.ready_fd])]
-        happened = set(wait(watched, timeout))
-        for running in list(self._running.values()):
-            if running.ready_fd in happened and not running.ready and os.read(running.ready_fd, 1):
-                running.ready = True
-                self._tell(Observed(running.worker.name, "ready"))
-            if not running.restart_at and running.process.sentinel in happened:
-                self._bury(running)
-            if running.restart_at and running.restart_at <= time.monotonic() and not self._stopping:
-                self._start(running.worker, running)
+        for each in self._all():
+            if not each.restart_at:
+                watched += [each.process.sentinel, *([] if each.ready else [each.ready_fd])]
+        happened: set[object] = set(wait(watched, timeout))
+        if self._signal_read in happened:
+            os.read(self._signal_read, 100)
+        for workers in (self._running, self._coming):
+            for each in list(workers.values()):
+                self._tend(each, happened)
+        for each in list(self._leaving):
+            self._see_off(each, happened)
 
-    def _bury(self, running: _Running) -> None:
-        running.process.join()
-        os.close(running.ready_fd)
-        lived = time.monotonic() - running.started
-        running.young_deaths = 0 if lived > STEADY_SECONDS else running.young_deaths + 1
-        delay = BACKOFF_SECONDS[min(running.young_deaths, len(BACKOFF_SECONDS) - 1)]
-        running.restart_at = time.monotonic() + delay
-        running.ready = False
-        how = _how_it_died(running.process.exitcode)
-        log.error("%s died after %.1f s: %s; restarting in %.1f s", running.worker.name, lived, how, delay)
-        self._tell(Observed(running.worker.name, "died", how))
+    def _tend(self, each: _Running, happened: set[object]) -> None:
+        if each.ready_fd in happened and not each.ready and not each.restart_at and os.read(each.ready_fd, 1):
+            each.ready = True
+            if self._running.get(each.worker.name) is each:
+                self._tell(Observed(each.worker.name, "ready"))
+        if not each.restart_at and each.process.sentinel in happened:
+            self._bury(each)
+        now = time.monotonic()
+        if each.restart_at and each.restart_at <= now and not self._stopping and self._running.get(each.worker.name) is each:
+            successor = self._start(each.worker)
+            successor.restarts, successor.young_deaths = each.restarts + 1, each.young_deaths
+            self._running[each.worker.name] = successor
+            self._tell(Observed(each.worker.name, "started"))
+
+    def _bury(self, dead: _Running) -> None:
+        how = dead.close()
+        lived = time.monotonic() - dead.started
+        dead.young_deaths = 0 if lived > STEADY_SECONDS else dead.young_deaths + 1
+        delay = BACKOFF_SECONDS[min(dead.young_deaths, len(BACKOFF_SECONDS) - 1)]
+        dead.restart_at = time.monotonic() + delay
+        dead.ready = False
+        if self._running.get(dead.worker.name) is dead:
+            log.error("%s died after %.1f s: %s; restarting in %.1f s", dead.worker.name, lived, how, delay)
+            self._tell(Observed(dead.worker.name, "died", how))
+        else:
+            log.error("%s of the new config died after %.1f s: %s", dead.worker.name, lived, how)
+
+    def _see_off(self, each: _Running, happened: set[object]) -> None:
+        """A worker that was replaced: it goes when it has finished, is stopped when that takes too long, then killed."""
+        if each.process.sentinel in happened:
+            each.close()
+            self._leaving.remove(each)
+        elif each.leave_by <= time.monotonic():
+            if each.leash < 0:
+                log.warning("%s, which was replaced, did not stop in %.0f s and is killed", each.worker.name, STOP_SECONDS)
+                each.process.kill()
+            each.let_go()
+            each.leave_by = time.monotonic() + STOP_SECONDS
+
+    def _reload(self) -> None:
+        assert self._successors is not None  # Without them nobody listens for SIGHUP.
+        self._reload_wanted = False
+        try:
+            workers = self._successors.prepare()
+            try:
+                for worker in workers:
+                    self._coming[worker.name] = self._start(worker)
+                self._await_all(self._coming)
+                if not self._stopping:
+                    self._successors.commit()
+            except MayuError:
+                self._dismiss()
+                raise
+        except MayuError as error:
+            self._successors.abandon(error)
+            return
+        if not self._stopping:
+            self._swap()
+
+    def _dismiss(self) -> None:
+        """Stop the successors."""
+        dismissed, self._coming = self._coming, {}
+        for each in dismissed.values():
+            if not each.restart_at:
+                each.let_go()
+                each.leave_by = time.monotonic() + STOP_SECONDS
+                self._leaving.append(each)
+
+    def _swap(self) -> None:
+        replaced, self._running, self._coming = self._running, self._coming, {}
+        for each in replaced.values():
+            if each.restart_at:
+                continue  # It is dead, and its successor serves.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(each.leash, FINISH)
+            each.leave_by = time.monotonic() + DRAIN_SECONDS
+            self._leaving.append(each)
+        self._tell(Observed("all", "replaced"))
 
     def _stop_all(self) -> None:
-        """Closing the pipe asks them; what has not gone in time is killed."""
+        """Closing the leashes asks them; what has not gone in time is killed."""
         self._stopping = True
-        os.close(self._life_write)
+        living = [each for each in self._all() if not each.restart_at]
+        for each in living:
+            each.let_go()
         deadline = time.monotonic() + STOP_SECONDS
-        for running in self._running.values():
-            running.process.join(max(0.0, deadline - time.monotonic()))
-            if running.process.exitcode is None:
-                log.warning("%s did not stop in %.0f s and is killed", running.worker.name, STOP_SECONDS)
-                running.process.kill()
-                running.process.join()
+        for each in living:
+            each.process.join(max(0.0, deadline - time.monotonic()))
+            if each.process.exitcode is None:
+                log.warning("%s did not stop in %.0f s and is killed", each.worker.name, STOP_SECONDS)
+                each.process.kill()
+            each.close()
         self._running.clear()
+        self._coming.clear()
+        self._leaving.clear()
         self._tell(Observed("all", "stopped"))
 
     def _tell(self, change: Observed) -> None:
-        states = [(r.worker.name, r.process.pid or 0, r.ready, r.restarts) for r in self._running.values()]
+        states = [(r.worker.name, 0 if r.restart_at else r.process.pid or 0, r.ready, r.restarts) for r in self._running.values()]
         self._observer(change, states)
 
 

@@ -13,8 +13,9 @@ SHELLS = ("bash", "zsh", "fish")
 
 def run(command: click.Command, name: str) -> None:
     """Run a command line. A MayuError is message and hint, exit 1; anything else unexpected is a bug: traceback."""
-    # https://no-color.org: any non-empty value turns colours off. Rich reads the variable itself.
-    color = False if os.environ.get("NO_COLOR") else None
+    # https://no-color.org: any non-empty value turns colours off. Rich reads the variable itself. Errors are told when the
+    # command line is forgotten already, so its option is looked for here.
+    color = False if os.environ.get("NO_COLOR") or "--no-color" in sys.argv[1:] else None
     try:
         # Outside of its standalone mode click returns what `Context.exit` was given.
         code = command.main(prog_name=name, standalone_mode=False, color=color)
@@ -26,9 +27,9 @@ def run(command: click.Command, name: str) -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     except MayuError as error:
-        click.echo(f"{click.style(f'{name}:', fg='red', bold=True)} {error.message}", err=True)
+        click.echo(f"{click.style(f'{name}:', fg='red', bold=True)} {error.message}", err=True, color=color)
         if error.hint:
-            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True, color=color)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output has seen enough (`mayuctl list | head`).

@@ -7,8 +7,9 @@ import click
 
 from mayu_py import config
 from mayu_py.cli.options import CONFIG
-from mayu_py.core.inventory import configured
+from mayu_py.core.inventory import compose
 from mayu_py.errors import MayuError
+from mayu_py.store.copies import CopiedStore
 
 
 @click.command()
@@ -52,12 +53,18 @@ def check(context: click.Context, path: Path, as_json: bool) -> None:
 @click.argument("host")
 @click.option("--kernel-args", is_flag=True, help="The kernel's arguments instead of the Ignition config.")
 def render(path: Path, host: str, kernel_args: bool) -> None:
-    """Print what HOST would be served."""
+    """Print what HOST would be served.
+
+    HOST is a name, serial, uuid or MAC. Hosts that have enrolled are known by the state file, which is only read.
+    """
     checked = config.read(path)
-    found = next((each for each in configured(checked.settings) if host in (each.name, each.serial)), None)
+    hosts = compose(checked.settings, CopiedStore.of(checked.settings.state).inventory())
+    found = next((each for each in hosts if host in (each.name, each.serial, each.uuid, *each.macs)), None)
     if found is None:
-        names = ", ".join(entry.name for entry in checked.settings.hosts[:10]) or "none"
+        names = ", ".join(each.name for each in hosts[:10]) or "none"
         raise MayuError(f"{path} has no host {host!r}", hint=f"hosts: {names}")
+    if found.profile is None:
+        raise MayuError(f"{found.name} has no profile yet, so it is served nothing", hint="`mayuctl pin` gives it one")
     if kernel_args:
         click.echo("\n".join(checked.renderer.arguments(found)))
     else:

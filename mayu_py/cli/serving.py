@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mayu_py import app, config, log
+from mayu_py import app, log
 from mayu_py.cli.options import CONFIG
 
 
@@ -17,6 +17,9 @@ def serve(path: Path, ready_fd: int | None, debug: bool) -> None:
 
     Nothing is started when the config has a mistake or a host's Ignition config would not be valid. Workers that die
     are restarted, and find the DHCP and TFTP packets that arrived meanwhile.
+
+    SIGHUP has the config read again: a good one takes the place of the old without losing a packet or a connection, a bad
+    one is refused with all its problems in the log, and the last good one serves on.
     """
     log.configure("supervisor", debug=debug)
-    app.serve(config.read(path), ready_fd=ready_fd, debug=debug)
+    app.serve(path, ready_fd=ready_fd, debug=debug)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ignition.document import DocumentError, Problem, decode, load
-from ignition.render import Template
-from mayu_py.config import hosts, names, networks, services
+from mayu_py.config import admin, hosts, names, networks, nics, services
+from mayu_py.config.templates import templates
 from mayu_py.core.inventory import configured
 from mayu_py.core.render import Renderer
 from mayu_py.core.settings import Settings
 from mayu_py.errors import ConfigError
 
-RULES = (*networks.RULES, *services.RULES, *hosts.RULES, *names.RULES)
+RULES = (*networks.RULES, *nics.RULES, *services.RULES, *admin.RULES, *hosts.RULES, *names.RULES)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
         problems += rule(settings)
     config = None
     try:
-        renderer = Renderer(settings, dict(_templates(settings, problems)))
+        renderer = Renderer(settings, dict(templates(settings.profiles, problems)))
         config = Config(settings, renderer)
         if not any(problem.is_error for problem in problems):
             problems += _rendering(settings, renderer)
@@ -65,18 +65,6 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Paths mean the config file's own folder, not the one mayu was started in; decoded ones already do."""
     return replace(settings, state=folder / settings.state)
-
-
-def _templates(settings: Settings, problems: list[Problem]) -> Iterator[tuple[str, Template]]:
-    for profile in settings.profiles:
-        try:
-            yield profile.name, Template.parse(profile.ignition.read_text("utf-8"), str(profile.ignition))
-        except OSError as error:
-            problems.append(profile.origin.error(f"{profile.ignition} cannot be read: {error.strerror}", "ignition"))
-        except UnicodeDecodeError:
-            problems.append(profile.origin.error(f"{profile.ignition} is not UTF-8 text", "ignition"))
-        except DocumentError as error:
-            problems += error.problems
 
 
 def _rendering(settings: Settings, renderer: Renderer) -> Iterator[Problem]:

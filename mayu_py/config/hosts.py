@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ignition.document import Problem
 from mayu_py.config.findings import LABEL, LABEL_HINT, listed, unique, usable
-from mayu_py.core.settings import HostEntry, Settings
+from mayu_py.core.settings import DhcpMode, HostEntry, Settings
 
 
 def _profiles(settings: Settings) -> Iterator[Problem]:
@@ -57,7 +57,7 @@ def _addresses(settings: Settings) -> Iterator[Problem]:
             (str(address), host.origin, steps)
             for host in settings.hosts
             for steps, address in (
-                (("address",), host.address),
+                *(((("address",), host.address),) if host.address is not None else ()),
                 *((("addresses", network), address) for network, address in host.addresses.items()),
             )
         ),
@@ -71,8 +71,13 @@ def _addresses(settings: Settings) -> Iterator[Problem]:
 
 
 def _boot_address(host: HostEntry, settings: Settings) -> Iterator[Problem]:
-    network = settings.network_of(host.address)
     boot = settings.boot_networks
+    if host.address is None:
+        if not any(network.dhcp is DhcpMode.PROXY for network in boot):
+            hint = "only where another server hands out the addresses (`dhcp: proxy`) can it be left out"
+            yield host.origin.error(f"{host.name} has no `address`", hint=hint)
+        return
+    network = settings.network_of(host.address)
     if network is None and len(boot) == 1:
         hint = usable(boot[0].subnet)
         yield host.origin.error(f"{host.address} is not in the subnet {boot[0].subnet}", "address", hint=hint)

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from ignition.document import Problem
 from mayu_py.config.findings import LABEL, LABEL_HINT, unique, usable
-from mayu_py.core.settings import Network, Settings
+from mayu_py.core.settings import DhcpMode, Network, Settings
 
 MINIMUM_LEASE_SECONDS = 60.0
 LABEL_BYTES = 63
@@ -84,11 +84,35 @@ def _range(network: Network) -> Iterator[Problem]:
             yield origin.error(f"{address} is the subnet's own or its broadcast address", key, hint=usable(subnet))
 
 
+def _dhcp(network: Network) -> Iterator[Problem]:
+    """What cannot be had together."""
+    origin, mode = network.origin, network.dhcp
+    if mode is DhcpMode.PROXY and network.range is not None:
+        hint = "take the range away, or set `dhcp: authoritative`"
+        yield origin.error(f"another server hands out the addresses of network {network.name}", "range", hint=hint)
+    if mode is DhcpMode.PROXY and network.extra:
+        why = f"network {network.name} is extra: nobody boots from it, and boot files are all that a proxy hands out"
+        yield origin.error(why, "dhcp", hint="give it `dhcp: authoritative`, or `off`")
+    if network.owner is not None and mode is not DhcpMode.PROXY:
+        hint = "set `dhcp: proxy` where another server owns the addresses"
+        yield origin.error(f"`owner` goes with `dhcp: proxy`; here it is `{mode}`", "owner", hint=hint)
+    if network.owner is not None and network.owner == network.address:
+        yield origin.error(f"{network.owner} is mayu's own address", "owner", hint="the other DHCP server's address is wanted")
+    if network.conflict_check and mode is not DhcpMode.AUTHORITATIVE:
+        yield origin.error("mayu hands out no addresses that could be checked", "conflict_check", hint=f"dhcp is `{mode}`")
+    elif network.conflict_check and network.extra:
+        why = "addresses in an extra network are given out together with those of the network that hosts boot from"
+        yield origin.error(why, "conflict_check", hint="it can be set for networks that hosts boot from")
+    elif network.conflict_check and network.interface is None:
+        why = "ARP does not pass a relay"
+        yield origin.error(why, "conflict_check", hint="it can be set for networks that mayu has an `interface` on")
+
+
 def _room(settings: Settings) -> Iterator[Problem]:
     """Whether the ranges have room for all hosts that the profiles want."""
     wanted = sum(profile.quantity or 0 for profile in settings.profiles)
     ranges = [network.range.of(network.name) for network in settings.boot_networks if network.range is not None]
-    taken = {address for host in settings.hosts for address in (host.address, *host.addresses.values())}
+    taken = {a for host in settings.hosts for a in (host.address, *host.addresses.values()) if a is not None}
     taken |= {address for n in settings.networks for address in (n.address, n.gateway) if address is not None}
     # A host that the config names counts for its profile, too, and so needs no room of a range.
     wanted -= sum(1 for host in settings.hosts if (p := settings.profile(host.profile)) and p.quantity)
@@ -100,5 +124,5 @@ def _room(settings: Settings) -> Iterator[Problem]:
         yield profile.origin.error(why, "quantity", hint=hint)
 
 
-_EACH: tuple[Callable[[Network], Iterable[Problem]], ...] = (_names, _interface, _addresses, _range)
+_EACH: tuple[Callable[[Network], Iterable[Problem]], ...] = (_names, _interface, _addresses, _range, _dhcp)
 RULES = (_set, _each, _room)

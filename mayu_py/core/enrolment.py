@@ -1,15 +1,15 @@
 """Enrolment: a record, an address and a profile for each machine that nobody has named."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import ENROLLED, Host, Identity
-from mayu_py.core.inventory import Changes, Note, all_addresses
-from mayu_py.core.settings import Network, UnknownHosts
+from mayu_py.core.inventory import Changes, Inventory, Note
+from mayu_py.core.settings import DhcpMode, Network, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
-from mayu_py.errors import RangeExhausted
+from mayu_py.errors import AddressTaken, RangeExhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +22,26 @@ class Enrolment:
     @property
     def changes(self) -> Changes:
         """What it does to the inventory."""
-        notes = (Note("enrolled", host, {"address": str(host.address), "profile": host.profile}) for host in self.new)
+        notes = (Note("enrolled", host, {"address": _text(host.address), "profile": host.profile}) for host in self.new)
         return Changes(new=self.new, notes=tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """An unknown machine, and the network that it asked from."""
+    """An unknown machine, and the network that it asked from. `address` is one that nobody was found at."""
 
     identity: Identity
     network: Network
+    address: IPv4Address | None = None
 
 
-def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot) -> Enrolment:
+def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot, avoid: Collection[IPv4Address] = ()) -> Enrolment:
     """A record for each machine: its own if it is known, else a new one with dashes of its address for a name.
 
-    One machine may come several times. A machine for which there is no address gets the error, the others their records.
+    Where another server gives out the addresses it has none, and the name is of its MAC. Addresses in `avoid` are somebody
+    else's. One machine may come several times. A machine for which there is no address gets the error, the others their records.
     """
-    registry = _Registry(snapshot)
+    registry = _Registry(snapshot, avoid)
     results: list[Host | RangeExhausted] = []
     for newcomer in newcomers:
         try:
@@ -49,15 +51,43 @@ def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot) -> Enrolment:
     return Enrolment(tuple(results), tuple(registry.new.values()))
 
 
+def candidate(network: Network, snapshot: Snapshot, avoid: Collection[IPv4Address]) -> IPv4Address:
+    """The address that the next machine of a network would be given. Raises RangeExhausted."""
+    return _Registry(snapshot, avoid).address(network)
+
+
+def readdress(
+    host: Host,
+    network: Network,
+    inventory: Inventory,
+    snapshot: Snapshot,
+    avoid: Collection[IPv4Address],
+    chosen: IPv4Address | None = None,
+) -> Changes:
+    """Another address in `network` for an enrolled host; none if it is not enrolled any more. Raises RangeExhausted."""
+    record = next((record for record in inventory.enrolled if record.name == host.name), None)
+    if record is None:
+        return Changes()
+    address = _Registry(snapshot, avoid).address(network, chosen, host.name)
+    addresses = {**record.addresses, network.name: address} if network.extra else record.addresses
+    moved = replace(record, address=record.address if network.extra else address, addresses=addresses)
+    before = _text(network.address_of(record))
+    return Changes(moved=(moved,), notes=(Note("readdressed", moved, {"from": before, "to": str(address)}),))
+
+
+def _text(address: IPv4Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
 class _Registry:
     """Gives out addresses and profiles to the machines of one batch."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, avoid: Collection[IPv4Address]) -> None:
         self._snapshot = snapshot
         self._settings = snapshot.settings
         self.new: dict[str, Host] = {}
         self._by_sign: dict[str, Host] = {}
-        self._taken = set(snapshot.by_address)
+        self._taken = {*snapshot.by_address, *avoid}
         for network in self._settings.networks:
             self._taken |= {address for address in (network.address, network.gateway) if address is not None}
         self._members = Counter(host.profile for host in snapshot.hosts.values())
@@ -69,7 +99,7 @@ class _Registry:
         host = self._snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
         if host is None:
             host = self._record(newcomer)
-            self._taken.update(all_addresses(host))
+            self._taken.update(host.all_addresses)
             self._members[host.profile] += 1
             self.new[host.name] = host
             self._by_sign |= dict.fromkeys(signs, host)
@@ -77,26 +107,37 @@ class _Registry:
 
     def _record(self, newcomer: Newcomer) -> Host:
         identity = newcomer.identity
-        address = self._address(newcomer.network, identity)
+        proxied = newcomer.network.dhcp is DhcpMode.PROXY
+        address = None if proxied else self.address(newcomer.network, newcomer.address, str(identity))
         extra = (network for network in self._settings.networks if network.extra and network.range is not None)
         return Host(
-            name=str(address).replace(".", "-"),
+            name=self._name(str(address or identity.mac).replace(".", "-").replace(":", "-")),
             address=address,
             macs=(identity.mac,) if identity.mac else (),
             serial=identity.serial,
             uuid=identity.uuid,
             profile=self._profile(),
-            addresses={network.name: self._address(network, identity) for network in extra},
+            addresses={network.name: self.address(network, None, str(identity)) for network in extra},
+            proxied=proxied,
             origin=ENROLLED,
         )
 
-    def _address(self, network: Network, identity: Identity) -> IPv4Address:
-        """The lowest free address of a network's range."""
+    def _name(self, wanted: str) -> str:
+        """A name that is free: a host whose address was changed keeps the name that it was enrolled under."""
+        names = (wanted, *(f"{wanted}-{number}" for number in range(2, len(self._snapshot.hosts) + len(self.new) + 3)))
+        return next(name for name in names if name not in self._snapshot.hosts and name not in self.new)
+
+    def address(self, network: Network, chosen: IPv4Address | None = None, who: str = "a host") -> IPv4Address:
+        """The address that was chosen for the machine, or the lowest free one of a network's range."""
         if network.range is None:
             raise RangeExhausted(
-                f"network {network.name} ({network.origin.mark}) has no range to enrol {identity} from",
+                f"network {network.name} ({network.origin.mark}) has no range to enrol {who} from",
                 hint="give the network a `range`, or set `unknown_hosts: ignore`",
             )
+        if chosen is not None:
+            if chosen in self._taken:
+                raise AddressTaken(f"{chosen}, chosen for {who}, was given to another meanwhile", hint="it asks again")
+            return chosen
         return network.range.of(network.name).first_free(self._taken)
 
     def _profile(self) -> str | None:

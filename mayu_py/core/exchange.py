@@ -25,7 +25,8 @@ class DhcpRequest:
     """A client's DHCP message, as far as it decides anything.
 
     It came in on `interface`, or through the relay `giaddr`; `link` is the subnet that the relay names where its own address
-    does not (RFC 3527). `arch` is option 93.
+    does not (RFC 3527), `override` the address by which the relay wants its clients to know the server (RFC 5107). `arch` is
+    option 93, `http` a firmware that loads its boot file by HTTP, `binl` that it was sent to port 4011.
     """
 
     kind: DhcpKind
@@ -39,6 +40,9 @@ class DhcpRequest:
     interface: str = ""
     giaddr: IPv4Address = UNSET
     link: IPv4Address | None = None
+    override: IPv4Address | None = None
+    http: bool = False
+    binl: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,21 @@ class TftpRead:
 
 
 @dataclass(frozen=True, slots=True)
+class BootFileRead:
+    """A boot file is fetched over HTTP by the firmware at `source` (UEFI HTTP Boot)."""
+
+    source: IPv4Address | None
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScriptRequest:
     """iPXE asks what to boot. `chip` is its driver: `undionly`, `snp`, or a NIC's name when it lives in a ROM."""
 
     identity: Identity
     platform: str = ""
     chip: str = ""
+    source: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,7 @@ class IgnitionRequest:
     """Ignition asks for the machine's config."""
 
     identity: Identity
+    source: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +99,16 @@ class Report:
     os_version: str = ""
 
 
-Request = DhcpRequest | TftpRead | ScriptRequest | ImageRead | IgnitionRequest | Report
+Request = DhcpRequest | TftpRead | BootFileRead | ScriptRequest | ImageRead | IgnitionRequest | Report
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """DHCPOFFER or DHCPACK. `yiaddr` is None in the answer to DHCPINFORM, `boot_file` for who does not netboot."""
+    """DHCPOFFER or DHCPACK.
+
+    `yiaddr` is None in the answer to DHCPINFORM, and in a network where another server gives out the addresses. `boot_file` is
+    None for who does not netboot, and for firmware that there is no file for; it is a URL where `http` or `ipxe`.
+    """
 
     host: Host
     network: Network
@@ -99,6 +117,7 @@ class Lease:
     boot_file: str | None
     ipxe: bool = False
     netboot: bool = False
+    http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,15 @@ class Nak:
 
     network: Network
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The host has found somebody else at the `address` that it was given (DHCPDECLINE)."""
+
+    host: Host
+    network: Network
+    address: IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +187,7 @@ class Refusal(Enum):
     NOT_READY = 503  # Ignition retries on 5xx and gives up for ever on 4xx, so "not yet" must be 503.
     UNKNOWN = 404
     FORBIDDEN = 403
+    NOT_ACCEPTABLE = 406  # For this client never, whatever it does.
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +198,7 @@ class Refuse:
     why: str
 
 
-Reply = Lease | Nak | Enrol | ChainTo | BootImage | BootDisk | ServeConfig | Accept | Refuse
+Reply = Lease | Nak | Conflict | Enrol | ChainTo | BootImage | BootDisk | ServeConfig | Accept | Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +222,15 @@ class Became:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The machine told its serial or uuid, which its record lacks, or the version of its operating system."""
+    """The machine told its serial or uuid, which its record lacks, or the version of its operating system.
+
+    `address` is where a host that another server gives its address is now.
+    """
 
     host: Host
     identity: Identity = field(default_factory=Identity)
     os_version: str = ""
+    address: IPv4Address | None = None
 
 
 Event = Reached | Became | Learned

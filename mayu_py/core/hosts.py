@@ -12,9 +12,18 @@ from typing import Any, Self, TypeVar
 from mayu_py.errors import IllegalTransition
 
 T = TypeVar("T")
+U = TypeVar("U", bound="Uuid")
 
 # Serials that boards without a real one report; such a host is known by its uuid instead.
 PLACEHOLDER_SERIALS = frozenset({"", "0", "0123456789", "none", "notspecified", "defaultstring", "tobefilledbyo.e.m."})
+# Not present, not set (SMBIOS 3.4, section 7.2.1), and the one that a BIOS vendor's example has given to many boards.
+PLACEHOLDER_UUIDS = frozenset(
+    {
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "03000200-0400-0500-0006-000700080009",
+    }
+)
 
 
 class Mac(str):
@@ -49,10 +58,20 @@ class Uuid(str):
 
     @classmethod
     def of(cls, option97: bytes) -> Self | None:
-        """The UUID in DHCP option 97: a zero byte, then 16 bytes whose first three fields are little-endian."""
+        """The UUID in DHCP option 97: a zero byte, then 16 bytes whose first three fields are little-endian.
+
+        None for what is no UUID, and for what boards tell that have none.
+        """
         if len(option97) != 17 or option97[0] != 0:
             return None
-        return cls(uuid_module.UUID(bytes_le=option97[1:]))
+        return real_uuid(cls(uuid_module.UUID(bytes_le=option97[1:])))
+
+    @classmethod
+    def of_duid(cls, option61: bytes) -> Self | None:
+        """The UUID in a DUID-UUID (RFC 6355) that is a client identifier (RFC 4361): type 255, IAID, type 4, 16 bytes."""
+        if len(option61) != 23 or option61[0] != 255 or option61[5:7] != b"\0\4":
+            return None
+        return real_uuid(cls(uuid_module.UUID(bytes=option61[7:])))
 
 
 def real_serial(text: str) -> str | None:
@@ -61,6 +80,11 @@ def real_serial(text: str) -> str | None:
     if re.sub(r"[\s_-]", "", cleaned).lower() in PLACEHOLDER_SERIALS or "VMware" in cleaned:
         return None
     return cleaned
+
+
+def real_uuid(uuid: U) -> U | None:
+    """The UUID, or None when it is one of those that many boards share."""
+    return None if uuid in PLACEHOLDER_UUIDS else uuid
 
 
 class State(StrEnum):
@@ -79,7 +103,8 @@ class State(StrEnum):
     def become(self, state: "State") -> "State":
         """Make the move. Raises IllegalTransition."""
         if not self.can_become(state):
-            raise IllegalTransition(f"a host that is {self} cannot become {state}")
+            ways = ", ".join(sorted(_TRANSITIONS[self] - {self}))
+            raise IllegalTransition(f"a host that is {self} cannot become {state}", hint=f"it can become {ways}")
         return state
 
 
@@ -148,11 +173,12 @@ class Host:
     `name` is unique and is the key of the record. `serial` and `uuid` are None until the machine has told them.
     `addresses` are those in extra networks, by the networks' names. `profile` is None for a discovered host; `image` is its
     own, where it boots another than its profile. `installed`: it has run from a disk that its profile installs once.
+    `proxied`: another server gives it its address; then `address` is where it was heard of last, None before that.
     `origin` says where the record comes from: `mayu.yaml:41` or `enrolled`.
     """
 
     name: str
-    address: IPv4Address
+    address: IPv4Address | None
     macs: tuple[Mac, ...] = ()
     serial: str | None = None
     uuid: Uuid | None = None
@@ -162,7 +188,13 @@ class Host:
     values: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     facts: Facts = field(default_factory=Facts)
     installed: bool = False
+    proxied: bool = False
     origin: str = ""
+
+    @property
+    def all_addresses(self) -> tuple[IPv4Address, ...]:
+        """Its address in the network it boots from, if there is one, and those in extra networks."""
+        return ((self.address,) if self.address is not None else ()) + tuple(self.addresses.values())
 
     @property
     def is_configured(self) -> bool:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import Any
 
+from mayu_py.core.exchange import Event
 from mayu_py.core.hosts import Facts, Host, Uuid
 from mayu_py.core.settings import Settings
 
@@ -14,12 +15,16 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a machine told about itself and its config entry does not say. `installed`: it has run from its disk."""
+    """What a machine told about itself and its config entry does not say.
+
+    `installed`: it has run from its disk. `address` is where it was heard of last, if another server gives it its address.
+    """
 
     serial: str | None = None
     uuid: Uuid | None = None
     os_version: str = ""
     installed: bool = False
+    address: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,21 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One step of the inventory. `gone` are names of hosts to be forgotten; `fresh` of those to be installed anew."""
+    """One step of the inventory.
+
+    `moved` are enrolled hosts that have another address from now on. `gone` are names of hosts to be forgotten; `fresh` of those
+    to be installed anew; `settled` of those that boot from their disk from now on; `anew` of those whose state begins anew.
+    `events` move hosts: one that is not legal undoes the whole step.
+    """
 
     new: tuple[Host, ...] = ()
+    moved: tuple[Host, ...] = ()
     edits: Mapping[str, Edits] = field(default_factory=lambda: _EMPTY)
     gone: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -75,6 +89,7 @@ def configured(settings: Settings) -> tuple[Host, ...]:
             addresses=entry.addresses,
             image=entry.image,
             values=entry.values,
+            proxied=entry.address is None,
             origin=str(entry.origin.mark),
         )
         for entry in settings.hosts
@@ -85,20 +100,15 @@ def compose(settings: Settings, inventory: Inventory) -> tuple[Host, ...]:
     """All hosts. The config wins: an enrolled record gives way to an entry with its name, an address or a MAC of it."""
     named = configured(settings)
     names = {host.name for host in named}
-    addresses = {address for host in named for address in all_addresses(host)}
+    addresses = {address for host in named for address in host.all_addresses}
     macs = {mac for host in named for mac in host.macs}
     rest = (
         host
         for host in inventory.enrolled
-        if host.name not in names and addresses.isdisjoint(all_addresses(host)) and not macs.intersection(host.macs)
+        if host.name not in names and addresses.isdisjoint(host.all_addresses) and not macs.intersection(host.macs)
     )
     told, edits = inventory.told, inventory.edits
     return tuple(_edited(_with(host, told.get(host.name)), edits.get(host.name)) for host in (*named, *rest))
-
-
-def all_addresses(host: Host) -> tuple[IPv4Address, ...]:
-    """Its address in the network it boots from, and those in extra networks."""
-    return (host.address, *host.addresses.values())
 
 
 def _with(host: Host, told: Told | None) -> Host:
@@ -106,6 +116,7 @@ def _with(host: Host, told: Told | None) -> Host:
         return host
     return replace(
         host,
+        address=told.address if host.proxied else host.address,
         serial=host.serial or told.serial,
         uuid=host.uuid or told.uuid,
         installed=told.installed,

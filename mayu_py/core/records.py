@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from mayu_py.core.hosts import Host
-from mayu_py.core.inventory import all_addresses
 from mayu_py.core.settings import Dns, Settings
 from mayu_py.core.zones import WILDCARD, Data, Name, Record, Type
 
@@ -45,7 +44,8 @@ def _forward(dns: Dns, settings: Settings, hosts: tuple[Host, ...], serial: int)
     yield Record(server, Type.A, ttl, (settings.address().packed,))
     for host in hosts:
         taken.add(qualified(dns, host.name))
-        yield Record(qualified(dns, host.name), Type.A, ttl, (host.address.packed,))
+        if host.address is not None:
+            yield Record(qualified(dns, host.name), Type.A, ttl, (host.address.packed,))
     static = [(qualified(dns, relative), addresses) for relative, addresses in dns.records.items()]
     static = [(name, addresses) for name, addresses in static if name not in taken]
     clusters = [((WILDCARD, *qualified(dns, relative)), addresses) for relative, addresses in dns.wildcards.items()]
@@ -79,7 +79,7 @@ def _reverse(dns: Dns, settings: Settings, hosts: Iterable[Host], serial: int) -
         yield from _apex(dns, zone, serial)
     names = {network.address: qualified(dns, SERVER_LABEL) for network in settings.local if network.address is not None}
     for host in hosts:
-        for address in all_addresses(host):
+        for address in host.all_addresses:
             names.setdefault(address, qualified(dns, host.name))
     for relative, addresses in dns.records.items():
         for address in addresses:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Self
 
 from ignition.document import Data, Duration, Origin
+from mayu_py.core.access import Access, Role, Token
 from mayu_py.core.addresses import Range
+from mayu_py.core.discovery import DEFAULT_SIZE
 from mayu_py.core.hosts import Host, Mac, Uuid
+from mayu_py.core.nics import Nic
 
 
 class UnknownHosts(StrEnum):
@@ -26,6 +29,7 @@ class DhcpMode(StrEnum):
     """What mayu's DHCP does in a network."""
 
     AUTHORITATIVE = "authoritative"  # addresses and boot files
+    PROXY = "proxy"  # boot files only, for who boots from the network; another server hands out addresses and knows nothing of it
     OFF = "off"  # nothing: another server hands out addresses and the names of mayu's boot files
 
 
@@ -34,6 +38,14 @@ class Install(StrEnum):
 
     ALWAYS = "always"  # at every boot: it has no disk, or one that does not count
     ONCE = "once"  # until it has run; then it boots from its disk
+
+
+class NetworkFiles(StrEnum):
+    """For which network manager a host is given the files of its NICs."""
+
+    NONE = "none"  # for none: the template has its own, or the image asks DHCP
+    NETWORKD = "networkd"
+    NETWORKMANAGER = "networkmanager"
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,9 @@ class Network:
     `interface` is mayu's own on it, and `address` mayu's address there: the DHCP server identifier, the TFTP server and the
     host part of every URL. A network without them is reached through relays: their giaddr is an address of the subnet, or one
     of `relays`. An `extra` network gives every host a second address, for a further NIC, and boots nobody.
-    `lease_time` is what clients are told (60 s at least); a host keeps its address however long it is away.
+    `lease_time` is what clients are told (60 s at least); a host keeps its address however long it is away. `conflict_check` asks
+    the wire before an address is given to a new host. `nic` is the hosts' own NIC in it. `owner` is the DHCP server beside which
+    mayu is `dhcp: proxy`.
     """
 
     name: str
@@ -82,12 +96,17 @@ class Network:
     ntp: tuple[IPv4Address, ...] = ()
     domain: str | None = None
     search: tuple[str, ...] = ()
+    nic: Nic | None = None
     lease_time: Duration = field(default=Duration(3600.0))
+    conflict_check: bool = False
+    owner: IPv4Address | None = None
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
     def address_of(self, host: Host) -> IPv4Address | None:
         """The address that a host has in this network."""
-        return host.address if host.address in self.subnet else host.addresses.get(self.name)
+        if host.address is not None and host.address in self.subnet:
+            return host.address
+        return host.addresses.get(self.name)
 
 
 @dataclass(frozen=True)
@@ -100,10 +119,55 @@ class Http:
 
 
 @dataclass(frozen=True)
+class AdminTls:
+    """The admin face's certificate chain and key (PEM). It is read again when the files change.
+
+    `client_ca` verifies the certificates of clients, which `certificates` gives their roles, by their subjects' common names.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    certificates: Mapping[str, Role] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The admin face. `port` 4080 is Mayu's own API port.
+
+    `address` is where it listens: with `tls` everywhere by default, without on 127.0.0.1, and nowhere else. `files` is a folder
+    that is served, read-only, as `/fileserver/`.
+    """
+
+    port: int = 4080
+    address: IPv4Address | None = None
+    tls: AdminTls | None = None
+    tokens: tuple[Token, ...] = ()
+    files: Path | None = None
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+    @property
+    def listen(self) -> IPv4Address:
+        """The address to listen on."""
+        return self.address or IPv4Address("0.0.0.0" if self.tls else "127.0.0.1")
+
+    @property
+    def access(self) -> Access:
+        """Who may come in."""
+        return Access(self.tokens, self.tls.certificates if self.tls else {})
+
+
+@dataclass(frozen=True)
 class Tftp:
-    """`root` is served read-only; the default is where Debian's package `ipxe` puts its boot files."""
+    """`root` is served read-only; the default is where Debian's package `ipxe` puts its boot files.
+
+    At most `max_sessions` transfers run at once, and `max_per_client` for one address.
+    """
 
     root: Path = Path("/usr/lib/ipxe")
+    max_sessions: int = 2048
+    max_per_client: int = 16
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
 
@@ -190,8 +254,20 @@ class Dns:
 
 
 @dataclass(frozen=True)
+class EtcdDiscovery:
+    """etcd's discovery at `/etcd/`. Hosts without a token of their own are told `token` (32 hex digits), which needs not be made.
+
+    `size` is how many members a cluster has when whoever makes its token does not say.
+    """
+
+    token: str | None = None
+    size: int = DEFAULT_SIZE
+    origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class BootFiles:
-    """First-stage files below `tftp.root`, by firmware (DHCP option 93).
+    """First-stage files below `tftp.root`, by firmware (DHCP option 93). Firmware without a file gets an address only.
 
     snponly.efi drives the card through the firmware, as undionly.kpxe does; ipxe.efi brings drivers of its own.
 
@@ -200,6 +276,9 @@ class BootFiles:
 
     bios: str = "undionly.kpxe"
     uefi_x64: str = "snponly.efi"
+    uefi_ia32: str | None = None
+    uefi_arm32: str | None = None
+    uefi_arm64: str | None = None
     replace_rom_ipxe: bool = True
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
@@ -232,7 +311,7 @@ class Profile:
     `install: once` is for images that install themselves on the disk: a host that has run boots from there, until an operator
     wants it installed anew.
     `quantity` is how many enrolling hosts it wants: they are given to the profiles in their order, the first that still wants
-    one. `tags` are for the reader and for selecting hosts.
+    one. `tags` are for the reader and for selecting hosts. `network_files` sets up the host's NICs; the template's own files win.
     """
 
     name: str
@@ -241,6 +320,7 @@ class Profile:
     install: Install = Install.ALWAYS
     quantity: int | None = None
     tags: tuple[str, ...] = ()
+    network_files: NetworkFiles = NetworkFiles.NONE
     values: Mapping[str, Data] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin.none, compare=False, repr=False)
 
@@ -249,12 +329,13 @@ class Profile:
 class HostEntry:
     """A host that the config names.
 
-    `addresses` are its addresses in extra networks, by their names. `image` and `values` lie over those of its profile.
+    `address` may be left out where another server hands out the addresses (`dhcp: proxy`). `addresses` are its addresses in extra
+    networks, by their names. `image` and `values` lie over those of its profile.
     """
 
     name: str
-    address: IPv4Address
     profile: str
+    address: IPv4Address | None = None
     macs: tuple[Mac, ...] = ()
     serial: str | None = None
     uuid: Uuid | None = None
@@ -277,9 +358,11 @@ class Settings:
     hosts: tuple[HostEntry, ...] = ()
     state: Path = Path("mayu.db")
     http: Http = field(default_factory=Http)
+    admin: Admin = field(default_factory=Admin)
     tftp: Tftp = field(default_factory=Tftp)
     boot: BootFiles = field(default_factory=BootFiles)
     dns: Dns | None = None
+    etcd_discovery: EtcdDiscovery = field(default_factory=EtcdDiscovery)
     unknown_hosts: UnknownHosts = UnknownHosts.IGNORE
     default_profile: str | None = None
     ignored_hosts: tuple[Mac, ...] = ()
@@ -315,6 +398,12 @@ class Settings:
     def network_of(self, address: IPv4Address) -> Network | None:
         """The network whose subnet holds an address."""
         return next((network for network in self.networks if address in network.subnet), None)
+
+    def seat(self, host: Host) -> Network | None:
+        """The network that a host boots from. Before a host has been heard of in a proxied network, it is the first of those."""
+        if host.address is not None:
+            return self.network_of(host.address)
+        return next((network for network in self.boot_networks if network.dhcp is DhcpMode.PROXY), None)
 
     def profile(self, name: str) -> Profile | None:
         """The profile of that name."""

@@ -37,7 +37,7 @@ class Snapshot:
             by_serial={**self.by_serial, **{host.serial: host for host in more if host.serial}},
             by_uuid={**self.by_uuid, **{host.uuid: host for host in more if host.uuid}},
             by_mac={**self.by_mac, **{mac: host for host in more for mac in host.macs}},
-            by_address={**self.by_address, **{a: host for host in more for a in (host.address, *host.addresses.values())}},
+            by_address={**self.by_address, **{a: host for host in more for a in host.all_addresses}},
             by_ident={**self.by_ident, **{host.ident: host for host in more}},
         )
 

@@ -8,17 +8,18 @@ be able to rely on is written before it is answered: a new host's address (`enro
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import IPv4Address
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from mayu_py.core.boot import decide
-from mayu_py.core.enrolment import Enrolment, Newcomer, enrol
-from mayu_py.core.exchange import Answer, Event, Reached, Request
+from mayu_py.core.enrolment import Enrolment, Newcomer, enrol, readdress
+from mayu_py.core.exchange import Answer, Event, Learned, Reached, Request
 from mayu_py.core.hosts import Host
 from mayu_py.core.inventory import Changes, Inventory, compose
-from mayu_py.core.settings import Settings
+from mayu_py.core.settings import Network, Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.verbs import Verb, carry_out
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
@@ -38,7 +39,14 @@ Key = tuple[str, str, str]
 
 def _key(event: Event) -> Key:
     """What makes an event a repeat of another."""
-    return (type(event).__name__, event.host.name, event.stage if isinstance(event, Reached) else "")
+    match event:
+        case Reached():
+            what: str = event.stage
+        case Learned():
+            what = f"{event.identity} {event.os_version} {event.address}"
+        case _:
+            what = ""
+    return (type(event).__name__, event.host.name, what)
 
 
 class Desk:
@@ -117,9 +125,9 @@ class Desk:
         for event in answer.events:
             self._put(_key(event), event)
 
-    def happened(self, kind: str, host: Host, **detail: object) -> None:
+    def happened(self, kind: str, host: Host | None, **detail: object) -> None:
         """Put something on the tray that moves no host, but for a repeat within a few seconds."""
-        self._put((kind, host.name, repr(detail)), Happened(kind, detail, host))
+        self._put((kind, host.name if host else "", repr(detail)), Happened(kind, detail, host))
 
     def _put(self, key: Key, event: Event | Happened) -> None:
         with self._lock:
@@ -153,25 +161,29 @@ class Desk:
         what is on a tray goes with a worker that is killed.
         """
         answer = self.consider(request)
+        self.settle(answer)
+        return answer
+
+    def settle(self, answer: Answer) -> None:
+        """Write an answer's events before returning, but for repeats within a few seconds."""
         if answer.events:
             with self._lock:
                 fresh = [event for event in answer.events if not self._is_repeat(_key(event))]
                 self._store.record([(event, Stamp.now()) for event in fresh])
-        return answer
 
     def report(self, answer: Answer) -> list[IllegalTransition]:
         """Write an answer's events now; returns the moves that were refused."""
         with self._lock:
             return self._store.record([(event, Stamp.now()) for event in answer.events])
 
-    def enrol(self, newcomers: Sequence[Newcomer]) -> Sequence[Host | RangeExhausted]:
-        """A durable record for each machine, all in one commit."""
+    def enrol(self, newcomers: Sequence[Newcomer], avoid: Collection[IPv4Address] = ()) -> Sequence[Host | RangeExhausted]:
+        """A durable record for each machine, all in one commit. Addresses in `avoid` are given to nobody."""
         outcome = Enrolment((), ())
 
         def choose(inventory: Inventory) -> Changes:
             # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
             nonlocal outcome
-            outcome = enrol(newcomers, self._follow(inventory))
+            outcome = enrol(newcomers, self._follow(inventory), avoid)
             return outcome.changes
 
         with self._lock:
@@ -179,6 +191,15 @@ class Desk:
             if outcome.new:
                 self._snapshot = self._snapshot.adding(outcome.new, self._snapshot.revision + 1)
         return outcome.results
+
+    def readdress(self, host: Host, network: Network, avoid: Collection[IPv4Address], chosen: IPv4Address | None = None) -> None:
+        """Another address in `network` for an enrolled host, durably. Raises RangeExhausted; the host keeps what it has then."""
+
+        def choose(inventory: Inventory) -> Changes:
+            return readdress(host, network, inventory, self._follow(inventory), avoid, chosen)
+
+        with self._lock:
+            self._store.change(choose)
 
     def carry_out(self, verb: Verb, name: str, by: str) -> Host | None:
         """Do what an operator asks for, durably. Returns the host as it is then, None when it is gone.

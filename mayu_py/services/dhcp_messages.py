@@ -1,105 +1,31 @@
-"""DHCPv4 messages to what decisions are made of, and decisions to messages. No socket, no clock."""
+"""DHCPv4 messages to what decisions are made of. No socket, no clock."""
 
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 
-from mayu_py.core.exchange import DhcpKind, DhcpRequest, Lease
+from mayu_py.core.exchange import DhcpKind, DhcpRequest
 from mayu_py.core.hosts import Identity, Mac, Uuid
-from mayu_py.core.settings import Network, Settings
-from mayu_py.wire import Malformed, dhcp4, ipxe
-from mayu_py.wire.dhcp4 import Message, MessageType, Option
+from mayu_py.wire import Malformed, dhcp4
+from mayu_py.wire.dhcp4 import Message, Option
 
-# PXE option 43: sub-option 6 (PXE_DISCOVERY_CONTROL) = 8, "boot the file I named, look for no other server".
-_PXE_BOOT_FILE_ONLY = bytes((6, 1, 8, 255))
+PXE_CLIENT = b"PXEClient"
+HTTP_CLIENT = b"HTTPClient"
 
-
-class Replies:
-    """Builds replies; what is the same for all hosts of a network is encoded once."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._parameters = {network.name: _network_parameters(network) for network in settings.networks}
-        self._times = {network.name: _times(round(network.lease_time.seconds)) for network in settings.networks}
-
-    def nak(self, request: Message, network: Network, why: str) -> Message:
-        """DHCPNAK with the reason in option 56."""
-        options: dict[int, bytes] = {
-            Option.MESSAGE_TYPE: bytes((MessageType.NAK,)),
-            Option.SERVER_IDENTIFIER: self._settings.address(network).packed,
-            Option.MESSAGE: why.encode()[:255],
-        }
-        # Behind a relay the client may be anywhere: the broadcast flag makes the relay broadcast (RFC 2131, 4.3.2).
-        flags = request.flags | (dhcp4.BROADCAST_FLAG if request.giaddr != dhcp4.ZERO else 0)
-        return _reply(request, options, flags=flags)
-
-    def lease(self, request: Message, lease: Lease) -> Message:
-        """DHCPOFFER or DHCPACK."""
-        server = self._settings.address(lease.network)
-        options: dict[int, bytes] = {
-            Option.MESSAGE_TYPE: bytes((MessageType.ACK if lease.ack else MessageType.OFFER,)),
-            Option.SERVER_IDENTIFIER: server.packed,
-        }
-        if lease.yiaddr is not None:
-            options |= self._times[lease.network.name]
-        wanted = request.options.get(Option.PARAMETER_REQUEST_LIST)
-        parameters = {**self._parameters[lease.network.name], Option.HOST_NAME: lease.host.name.encode()}
-        for code, value in parameters.items():  # Sent only to who asks for it, or asks for nothing in particular.
-            if wanted is None or code in wanted:
-                options[code] = value
-        options |= _boot_options(lease, server)
-        return _reply(
-            request,
-            options,
-            flags=request.flags,
-            ciaddr=request.ciaddr,
-            yiaddr=lease.yiaddr or dhcp4.ZERO,
-            siaddr=server if lease.boot_file else dhcp4.ZERO,
-            file=(lease.boot_file or "").encode(),
-        )
+# Sub-options of option 82 that decide something; whatever a relay sends is echoed.
+_LINK_SELECTION = 5  # RFC 3527
+_SERVER_OVERRIDE = 11  # RFC 5107
 
 
-def _reply(
-    request: Message,
-    options: dict[int, bytes],
-    *,
-    flags: int,
-    ciaddr: IPv4Address = dhcp4.ZERO,
-    yiaddr: IPv4Address = dhcp4.ZERO,
-    siaddr: IPv4Address = dhcp4.ZERO,
-    file: bytes = b"",
-) -> Message:
-    # Echoed: 97 by the PXE specification, 61 by RFC 6842, 82 last by RFC 3046 section 2.2.
-    for code in (Option.CLIENT_UUID, Option.CLIENT_IDENTIFIER, Option.RELAY_AGENT_INFORMATION):
-        if code in request.options:
-            options[code] = request.options[code]
-    return Message(
-        op=dhcp4.Op.BOOTREPLY,
-        htype=request.htype,
-        xid=request.xid,
-        flags=flags,
-        ciaddr=ciaddr,
-        yiaddr=yiaddr,
-        siaddr=siaddr,
-        giaddr=request.giaddr,
-        chaddr=request.chaddr,
-        file=file if len(file) < 128 else b"",
-        options=options,
-    )
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A message, what it asks, and for port 4011 who sent it: (address, port)."""
+
+    message: Message
+    request: DhcpRequest
+    sender: tuple[str, int] | None = None
 
 
-def _boot_options(lease: Lease, server: IPv4Address) -> dict[int, bytes]:
-    if not lease.boot_file:
-        return {}
-    options: dict[int, bytes] = {Option.BOOTFILE_NAME: lease.boot_file.encode()}
-    if lease.ipxe:
-        return options | {Option.IPXE: ipxe.NO_PROXYDHCP}
-    return options | {
-        Option.TFTP_SERVER_NAME: str(server).encode(),
-        Option.VENDOR_CLASS: b"PXEClient",
-        Option.VENDOR_SPECIFIC: _PXE_BOOT_FILE_ONLY,
-    }
-
-
-def understand(message: Message, interface: str = "") -> DhcpRequest:
+def understand(message: Message, interface: str = "", *, binl: bool = False) -> DhcpRequest:
     """What a client's message that came in on `interface` asks. Raises Malformed for what no client may send."""
     if message.op is not dhcp4.Op.BOOTREQUEST:
         raise Malformed("not-a-request")
@@ -113,19 +39,38 @@ def understand(message: Message, interface: str = "") -> DhcpRequest:
     vendor = options.get(Option.VENDOR_CLASS, b"")
     # iPXE sends its user class raw, not length-prefixed as RFC 3004 wants; either is taken. So is option 175 alone.
     ipxe_client = b"iPXE" in options.get(Option.USER_CLASS, b"") or Option.IPXE in options
+    http = vendor.startswith(HTTP_CLIENT)
+    relayed = message.giaddr != dhcp4.ZERO and Option.RELAY_AGENT_INFORMATION in options
+    relay = _sub_options(options[Option.RELAY_AGENT_INFORMATION]) if relayed else {}
     return DhcpRequest(
         kind=kind,
-        identity=Identity(mac=Mac.of(message.chaddr), uuid=Uuid.of(options.get(Option.CLIENT_UUID, b""))),
+        identity=Identity(mac=Mac.of(message.chaddr), uuid=_uuid(message)),
         arch=_arch(options.get(Option.CLIENT_ARCHITECTURE, b"")),
-        netboot=ipxe_client or vendor.startswith(b"PXEClient"),
+        netboot=ipxe_client or http or vendor.startswith(PXE_CLIENT),
         ipxe=ipxe_client,
         requested=_four(options.get(Option.REQUESTED_ADDRESS)),
         server_id=_four(options.get(Option.SERVER_IDENTIFIER)),
         ciaddr=message.ciaddr,
         interface=interface,
         giaddr=message.giaddr,
-        link=_link(options.get(Option.RELAY_AGENT_INFORMATION, b"")),
+        link=_address(relay.get(_LINK_SELECTION)),
+        override=_address(relay.get(_SERVER_OVERRIDE)),
+        http=http and not ipxe_client,
+        binl=binl,
     )
+
+
+def _uuid(message: Message) -> Uuid | None:
+    """The board's UUID: option 97, or what stands for it in option 61.
+
+    Firmware that leaves out option 97 sends the same there with type 0; operating systems send a DUID-UUID, which says who
+    the board is whichever of its cards asks. All other client identifiers are as good as the MAC, and are echoed only.
+    """
+    options = message.options
+    if (told := options.get(Option.CLIENT_UUID)) is not None:
+        return Uuid.of(told)
+    identifier = options.get(Option.CLIENT_IDENTIFIER)
+    return None if identifier is None else Uuid.of(identifier) or Uuid.of_duid(identifier)
 
 
 def _arch(value: bytes) -> int | None:
@@ -141,47 +86,16 @@ def _four(value: bytes | None) -> IPv4Address | None:
     return IPv4Address(value)
 
 
-def _link(relay_information: bytes) -> IPv4Address | None:
-    """Sub-option 5 of option 82, the subnet that the relay wants an address of (RFC 3527)."""
+def _address(value: bytes | None) -> IPv4Address | None:
+    """A relay's sub-option; one of another length decides nothing."""
+    return IPv4Address(value) if value is not None and len(value) == 4 else None
+
+
+def _sub_options(value: bytes) -> dict[int, bytes]:
+    """The sub-options of option 82 (RFC 3046, section 2.0), up to the first that does not fit."""
+    found: dict[int, bytes] = {}
     at = 0
-    while at + 1 < len(relay_information):
-        code, size = relay_information[at], relay_information[at + 1]
-        if code == 5 and size == 4 and at + 6 <= len(relay_information):
-            return IPv4Address(relay_information[at + 2 : at + 6])
-        at += 2 + size
-    return None
-
-
-def _times(seconds: int) -> dict[int, bytes]:
-    """Lease time, T1 and T2 at the fractions RFC 2131 section 4.4.5 gives."""
-    return {
-        Option.LEASE_TIME: seconds.to_bytes(4, "big"),
-        Option.RENEWAL_TIME: (seconds // 2).to_bytes(4, "big"),
-        Option.REBINDING_TIME: (seconds * 7 // 8).to_bytes(4, "big"),
-    }
-
-
-def _network_parameters(network: Network) -> dict[int, bytes]:
-    options: dict[int, bytes] = {
-        Option.SUBNET_MASK: network.subnet.netmask.packed,
-        Option.BROADCAST_ADDRESS: network.subnet.broadcast_address.packed,
-    }
-    if network.gateway is not None:
-        options[Option.ROUTER] = network.gateway.packed
-    if network.dns:
-        options[Option.DOMAIN_NAME_SERVER] = b"".join(address.packed for address in network.dns)
-    if network.ntp:
-        options[Option.NTP_SERVERS] = b"".join(address.packed for address in network.ntp)
-    if network.domain:
-        options[Option.DOMAIN_NAME] = network.domain.encode()
-    if network.search:
-        options[Option.DOMAIN_SEARCH] = dhcp4.domain_search(network.search)
-    if network.routes:
-        options[Option.CLASSLESS_STATIC_ROUTE] = dhcp4.classless_routes(_routes(network))
-    return options
-
-
-def _routes(network: Network) -> list[tuple[IPv4Network, IPv4Address]]:
-    """With the default route: who takes option 121 must not look at option 3 (RFC 3442)."""
-    default = [(IPv4Network("0.0.0.0/0"), network.gateway)] if network.gateway else []
-    return [*((route.to, route.via) for route in network.routes), *default]
+    while at + 1 < len(value) and at + 2 + value[at + 1] <= len(value):
+        found.setdefault(value[at], value[at + 2 : at + 2 + value[at + 1]])
+        at += 2 + value[at + 1]
+    return found

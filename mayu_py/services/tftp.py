@@ -10,11 +10,13 @@ import errno
 import heapq
 import itertools
 import logging
+import os
 import resource
 import select
 import socket
 import struct
 import time
+from collections import Counter as Tally
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,6 +42,9 @@ IP_PKTINFO: Final = 8  # linux/in.h; the socket module of Python 3.11 does not n
 _PKTINFO: Final = struct.Struct("@I4s4s")  # in_pktinfo of ip(7): interface, local address, destination
 _UNKNOWN: Final = b"\0\0\0\0"
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+FINISH: Final = b"d"
+"""What the supervisor writes to a worker that another has replaced."""
 
 _TIMERS: Final = -1
 """Stands for a file descriptor: the timers are handled like one that is always ready."""
@@ -78,7 +83,8 @@ def _prepare(listener: socket.socket) -> None:
 class TftpServer:
     """Serves the regular files beneath `root` to whoever asks at `listener`, a bound UDP socket (see `listen`).
 
-    Beyond `max_sessions` transfers at once, requests are dropped: clients repeat them, and an ERROR would end a boot.
+    Beyond `max_sessions` transfers at once, or `max_per_client` for one address, requests are dropped: clients repeat them, and
+    an ERROR would end a boot. But first a client's own stale transfers give way: it was switched off and on again.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class TftpServer:
         *,
         recorder: Recorder,
         max_sessions: int = 2048,
+        max_per_client: int = 16,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,6 +102,8 @@ class TftpServer:
         self._library = Library(root)
         self._recorder = recorder
         self._max_sessions = max_sessions
+        self._max_per_client = max_per_client
+        self._per_client: Tally[str] = Tally()
         self._limits = limits
         self._clock = clock
         self._handlers: dict[int, Handler] = {_TIMERS: self._on_timers}
@@ -106,14 +115,17 @@ class TftpServer:
         _prepare(listener)
 
     def serve(self, stop_fd: int) -> None:
-        """Serves until `stop_fd` is readable; transfers still running are then aborted. The listener stays open."""
+        """Serves until `stop_fd` is readable. The listener stays open.
+
+        `FINISH` on `stop_fd` lets the transfers that run be finished; anything else, and the pipe's end, aborts them.
+        """
         _allow_descriptors(3 * self._max_sessions + 64)
-        self._stopping = False
+        self._stopping = self._draining = False
         with select.epoll() as self._epoll:
-            self._watch(stop_fd, self._on_stop)
+            self._watch(stop_fd, partial(self._on_stop, stop_fd))
             self._watch(self._listener.fileno(), self._on_requests)
             try:
-                while not self._stopping:
+                while not self._stopping and (self._transfers or not self._draining):
                     self._turn()
             finally:
                 for transfer in list(self._transfers.values()):
@@ -124,8 +136,14 @@ class TftpServer:
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, select.EPOLLIN)
 
-    def _on_stop(self, events: int, now: float) -> None:
-        self._stopping = True
+    def _on_stop(self, stop_fd: int, events: int, now: float) -> None:
+        if os.read(stop_fd, 1) != FINISH:
+            self._stopping = True
+        elif not self._draining:
+            self._draining = True
+            # A successor takes the requests from here on.
+            self._epoll.unregister(self._listener.fileno())
+            del self._handlers[self._listener.fileno()]
 
     def _turn(self) -> None:
         """Waits once, then handles whatever is ready or due."""
@@ -188,14 +206,25 @@ class TftpServer:
                 # Sent again before our answer arrived, which has a timer of its own.
                 raise _Dropped("duplicate")
             self._end(running, Ending.SUPERSEDED)
+        if self._per_client[peer[0]] >= self._max_per_client:
+            self._end_stale(peer[0])
         if len(self._transfers) >= self._max_sessions:
             raise _Dropped("busy")
         transfer = self._current = self._transfers[peer] = self._new_transfer(request, peer, local)
+        self._per_client[peer[0]] += 1
         self._watch(transfer.socket.fileno(), partial(self._on_transfer, transfer))
         self._watch(transfer.doorman.fileno(), partial(self._on_stranger, transfer))
         transfer.start(now)
         self._set_alarm(transfer)
         self._settle(transfer, 0)
+
+    def _end_stale(self, address: str) -> None:
+        """End a client's transfers that leave us waiting. Raises _Dropped when all of them go on."""
+        stale = [transfer for peer, transfer in self._transfers.items() if peer[0] == address and transfer.stale]
+        for transfer in stale:
+            self._end(transfer, Ending.STALE)
+        if not stale:
+            raise _Dropped("client-busy")
 
     def _new_transfer(self, request: Request, peer: Peer, local: str) -> Transfer:
         content = self._library.acquire(request.filename, request.mode)
@@ -246,6 +275,9 @@ class TftpServer:
     def _end(self, transfer: Transfer, ending: Ending) -> None:
         transfer.end(ending)
         del self._transfers[transfer.peer]
+        self._per_client[transfer.peer[0]] -= 1
+        if not self._per_client[transfer.peer[0]]:
+            del self._per_client[transfer.peer[0]]
         for one in (transfer.socket, transfer.doorman):
             self._handlers.pop(one.fileno(), None)
         transfer.close()

@@ -47,6 +47,7 @@ class Ending(StrEnum):
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     SUPERSEDED = "superseded"
+    STALE = "stale"
     FILE_CHANGED = "file-changed"
     READ_ERROR = "read-error"
     STOPPED = "stopped"

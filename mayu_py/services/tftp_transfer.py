@@ -71,6 +71,11 @@ class Transfer:
         """Whether the peer has not said anything since its request."""
         return self._sender.awaiting_oack or self._sender.progress == 0
 
+    @property
+    def stale(self) -> bool:
+        """Whether the peer leaves us waiting: it may have been switched off."""
+        return self._sender.unanswered
+
     def start(self, now: float) -> None:
         """Sends the first packets."""
         self._began = now

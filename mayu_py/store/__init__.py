@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
+from mayu_py.core.discovery import Cluster, Step
 from mayu_py.core.exchange import Event
 from mayu_py.core.hosts import Host, Stage, State
 from mayu_py.core.inventory import Changes, Inventory
@@ -67,10 +68,33 @@ class WorkerStatus:
     pid: int
     ready: bool
     restarts: int
+    generation: int = 0  # of the config that it serves
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A config that was put into service. `number` grows with each and never starts anew; `pid` is the supervisor's."""
+
+    number: int
+    loaded_at: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadOutcome:
+    """What came of a reload: the generation that serves now, and the problems for which it was refused, or what is different."""
+
+    accepted: bool
+    generation: int
+    problems: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store(Protocol):
-    """What a worker may ask of the state. Every method is one atomic, durable step; any of them raises StoreError."""
+    """What a worker may ask of the state.
+
+    Every method is one atomic, durable step, safe for several threads and processes at once; any of them raises StoreError.
+    """
 
     def revision(self) -> int:
         """The inventory's revision; cheap enough for every packet."""
@@ -90,6 +114,12 @@ class Store(Protocol):
     def events(self, after: int, limit: int, host: str | None = None) -> list[StoredEvent]:
         """The history after event `after`, oldest first; of one host, if it is named."""
 
+    def keep_served(self, host: str, config: bytes) -> None:
+        """Remember the config that a host is served, until it is served another. Cheap when it is the same one."""
+
+    def last_served(self, host: str) -> bytes | None:
+        """The config that a host was served last, None before the first."""
+
     def count(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
         """Add to the counters of a worker: (name, reason) -> how many more."""
 
@@ -101,6 +131,33 @@ class Store(Protocol):
 
     def workers(self) -> list[WorkerStatus]:
         """The worker processes, by name."""
+
+    def generation(self) -> Generation | None:
+        """The config in service, None before the first."""
+
+    def load(self, pid: int, changes: Mapping[str, Any], upto: int) -> Generation:
+        """A new generation serves: number it, write down `reloaded` and answer the reloads asked for up to request `upto`."""
+
+    def refuse_reload(self, problems: Sequence[str], upto: int) -> None:
+        """The last good config stays: write down `reload-refused` and answer the reloads asked for up to request `upto`."""
+
+    def ask_reload(self, by: str) -> int:
+        """Leave a request for a reload; returns its number. Only the supervisor reads it, and it must be told."""
+
+    def asked(self) -> int:
+        """The number of the newest request for a reload, 0 when there is none."""
+
+    def reload_outcome(self, request: int) -> ReloadOutcome | None:
+        """What came of a request, None while there is no answer. The answers to the last hundred are kept."""
+
+    def discovery(self, token: str) -> Cluster | None:
+        """What is known of a token of etcd's discovery."""
+
+    def discovery_index(self, token: str) -> tuple[int, float | None]:
+        """The index of that token, 0 when there is none, and when its next member expires; cheap enough for every watch."""
+
+    def change_discovery(self, token: str, step: Step) -> None:
+        """Write what `step` makes of a token. Nobody else can write in between. Raises DiscoveryFull."""
 
     def close(self) -> None:
         """Let go of the files."""

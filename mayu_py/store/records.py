@@ -13,7 +13,7 @@ def of_host(host: Host) -> str:
     """An enrolled host, without its name."""
     return json.dumps(
         {
-            "address": str(host.address),
+            "address": str(host.address) if host.address else None,
             "addresses": {network: str(address) for network, address in host.addresses.items()},
             "macs": host.macs,
             "serial": host.serial,
@@ -28,7 +28,8 @@ def host(name: str, text: str) -> Host:
     record = json.loads(text)
     return Host(
         name=name,
-        address=IPv4Address(record["address"]),
+        address=IPv4Address(record["address"]) if record["address"] else None,
+        proxied=record["address"] is None,
         addresses={network: IPv4Address(address) for network, address in record["addresses"].items()},
         macs=tuple(Mac(mac) for mac in record["macs"]),
         serial=record["serial"],

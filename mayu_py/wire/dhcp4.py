@@ -11,12 +11,14 @@ from mayu_py.wire import Malformed
 
 CLIENT_PORT = 68
 SERVER_PORT = 67
+BINL_PORT = 4011  # where a PXE client asks a ProxyDHCP server for more (PXE 2.1, section 2.2.3)
 BROADCAST_FLAG = 0x8000
 MINIMUM_LENGTH = 300  # BOOTP relays drop anything shorter (RFC 1542, section 2.1).
 
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
 _MAGIC = b"\x63\x82\x53\x63"
-_OPTIONS_AT = _HEADER.size + len(_MAGIC)
+SNAME_AT, FILE_AT = 44, 108
+OPTIONS_AT = _HEADER.size + len(_MAGIC)
 ZERO = IPv4Address(0)
 BROADCAST = IPv4Address("255.255.255.255")
 
@@ -106,8 +108,10 @@ class Message:
 
     @property
     def type(self) -> MessageType:
-        """Option 53. Raises Malformed when it is absent or unknown."""
-        raw = self.options.get(Option.MESSAGE_TYPE, b"")
+        """Option 53. Raises Malformed when it is absent, as in BOOTP, or unknown."""
+        raw = self.options.get(Option.MESSAGE_TYPE)
+        if raw is None:
+            raise Malformed("bootp")
         if len(raw) != 1 or not 1 <= raw[0] <= 8:
             raise Malformed("message-type")
         return MessageType(raw[0])
@@ -120,17 +124,17 @@ class Message:
 
 def parse(datagram: bytes) -> Message:
     """Read one datagram. Raises Malformed with the reason; never anything else."""
-    if len(datagram) < _OPTIONS_AT:
+    if len(datagram) < OPTIONS_AT:
         raise Malformed("truncated")
     op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file = _HEADER.unpack_from(datagram)
-    if datagram[_HEADER.size : _OPTIONS_AT] != _MAGIC:
+    if datagram[_HEADER.size : OPTIONS_AT] != _MAGIC:
         raise Malformed("no-magic-cookie")
     if op not in (1, 2):
         raise Malformed("op")
     if hlen > 16:
         raise Malformed("hlen")
     options: dict[int, bytes] = {}
-    _read_options(datagram, _OPTIONS_AT, options)
+    _read_options(datagram, OPTIONS_AT, options)
     overload = options.get(Option.OVERLOAD, b"\0")
     if overload not in (b"\0", b"\1", b"\2", b"\3"):
         raise Malformed("overload")

@@ -82,6 +82,11 @@ class Sender:
         return min(self._base * (1 << self._retries), max(self._base, LONGEST_TIMEOUT))
 
     @property
+    def unanswered(self) -> bool:
+        """Whether something was sent again and nothing new has come since."""
+        return self._retries > 0
+
+    @property
     def progress(self) -> int:
         """The number of the last block that is known to have arrived."""
         return self._acked

@@ -25,7 +25,7 @@ SETTINGS = Settings(
     networks=(NETWORK,),
     images={},
     profiles=(Profile("node", "testbed", Path("node.bu")),),
-    hosts=(HostEntry("node-5", IPv4Address("127.0.0.5"), "node", (Mac("52:54:00:00:00:05"),), serial="KC-5"),),
+    hosts=(HostEntry("node-5", "node", IPv4Address("127.0.0.5"), (Mac("52:54:00:00:00:05"),), serial="KC-5"),),
     unknown_hosts=UnknownHosts.ENROL,
     default_profile="node",
 )

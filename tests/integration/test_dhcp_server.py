@@ -6,7 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mayu_py.core.hosts import Mac
-from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.core.exchange import ScriptRequest
+from mayu_py.core.hosts import Identity, Mac
+from mayu_py.core.settings import AddressRange, DhcpMode, HostEntry, Network, Settings, UnknownHosts
 from mayu_py.services.datagrams import prepare
 from mayu_py.services.desk import Desk
-from mayu_py.services.dhcp import DhcpServer
+from mayu_py.services.dhcp import DhcpServer, Sockets
 from mayu_py.store.sqlite import SqliteStore
 from mayu_py.wire import dhcp4
 from mayu_py.wire.dhcp4 import Message, MessageType, Op, Option
@@ -37,7 +39,7 @@ SETTINGS = Settings(
     networks=(NETWORK,),
     images={},
     profiles=(),
-    hosts=(HostEntry("node-5", IPv4Address("127.0.0.5"), "node", (Mac("52:54:00:00:00:05"),)),),
+    hosts=(HostEntry("node-5", "node", IPv4Address("127.0.0.5"), (Mac("52:54:00:00:00:05"),)),),
     unknown_hosts=UnknownHosts.ENROL,
 )
 SECONDS = 5.0
@@ -53,7 +55,7 @@ class Server:
         prepare(self.socket)
         self.desk = Desk("dhcp", SETTINGS, lambda: SqliteStore(path))
         self.desk.open()
-        self.server = DhcpServer(self.socket, NETWORK, self.desk)
+        self.server = DhcpServer(Sockets(self.socket), NETWORK, self.desk)
         self.stop_read, self.stop_write = os.pipe()
         self.thread = threading.Thread(target=self.server.serve, args=(self.stop_read,))
         self.thread.start()
@@ -71,7 +73,7 @@ class Server:
         assert not self.thread.is_alive()
         # What the loop had not taken in yet when it was told to stop.
         while self.waiting():
-            self.server.drain()
+            self.server.drain(self.socket)
         self.desk.close()
         self.socket.close()
         with closing(SqliteStore(self.path)) as store:
@@ -145,7 +147,7 @@ def test_ten_thousand_odd_datagrams_are_all_accounted_for(server: Server) -> Non
     assert counted["dhcp.drop", "internal"] == 0
     assert sum(counted.values()) == server.sent >= 10_000
     reasons = {reason for name, reason in counted if name == "dhcp.drop"}
-    assert {"truncated", "no-magic-cookie", "option-overruns", "message-type", "not-ethernet"} <= reasons
+    assert {"truncated", "no-magic-cookie", "option-overruns", "message-type", "bootp", "not-ethernet"} <= reasons
 
 
 def test_what_the_kernel_drops_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,3 +252,70 @@ def test_a_wrong_claim_is_refused_with_the_reason(server: Server, relay: socket.
     nak = ask(server, relay, discover(giaddr=LOOPBACK, options=claim))
     assert (nak.type, nak.broadcast, nak.yiaddr) == (MessageType.NAK, True, dhcp4.ZERO)
     assert nak.options[Option.MESSAGE] == b"node-5 has 127.0.0.5, not 127.0.0.77"
+
+
+def test_an_enrolled_host_that_declines_its_address_gets_another(server: Server, relay: socket.socket) -> None:
+    stranger = bytes.fromhex("525400000098")
+    first = ask(server, relay, discover(giaddr=LOOPBACK, chaddr=stranger))
+    declined = {53: b"\4", 50: first.yiaddr.packed, 54: LOOPBACK.packed}
+    server.send(dhcp4.build(discover(giaddr=LOOPBACK, chaddr=stranger, options=declined)))
+    again = ask(server, relay, discover(giaddr=LOOPBACK, chaddr=stranger))
+    another = ask(server, relay, discover(giaddr=LOOPBACK, chaddr=bytes.fromhex("525400000097")))
+    assert [str(offer.yiaddr) for offer in (first, again, another)] == ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
+    assert server.close()["dhcp.conflict", "decline"] == 1
+    with closing(SqliteStore(server.path)) as store:
+        kinds = [(event.kind, event.host, event.detail) for event in store.events(0, 100)]
+        enrolled = {host.name: str(host.address) for host in store.inventory().enrolled}
+    assert ("address-conflict", "127-0-1-1", {"address": "127.0.1.1", "network": "rack", "by": "decline"}) in kinds
+    assert ("readdressed", "127-0-1-1", {"from": "127.0.1.1", "to": "127.0.1.2"}) in kinds
+    assert enrolled == {"127-0-1-1": "127.0.1.2", "127-0-1-3": "127.0.1.3"}
+
+
+def test_a_reply_is_no_longer_than_the_client_takes(server: Server, relay: socket.socket) -> None:
+    circuit, identifier = b"\1\xfc" + bytes(252), b"\0" + bytes(150)
+    asked = {53: b"\1", 57: (576).to_bytes(2, "big"), 61: identifier, 60: b"PXEClient", 93: b"\0\0", 82: circuit}
+    server.send(dhcp4.build(discover(giaddr=LOOPBACK, options=asked)))
+    datagram = relay.recv(2048)
+    offer = dhcp4.parse(datagram)
+    assert len(datagram) <= 576 - 28
+    assert (offer.options[82], offer.file) == (circuit, b"undionly.kpxe")
+    assert 61 not in offer.options
+    assert server.close()["dhcp.left-out", "client_identifier"] == 1
+
+
+@pytest.mark.parametrize("binl", [False, True])
+def test_beside_the_owner_of_the_addresses_only_booting_machines_are_answered(
+    tmp_path: Path, relay: socket.socket, binl: bool
+) -> None:
+    network = replace(NETWORK, dhcp=DhcpMode.PROXY, range=None)
+    settings = replace(SETTINGS, networks=(network,), unknown_hosts=UnknownHosts.IGNORE)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) for _ in "ab"]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        desk = stack.enter_context(Desk("dhcp", settings, lambda: SqliteStore(tmp_path / "mayu.db")))
+        proxy = DhcpServer(Sockets(*sockets), network, desk)
+        client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        client.settimeout(SECONDS)
+        kind = MessageType.REQUEST if binl else MessageType.DISCOVER
+        for options in ({}, {60: b"PXEClient:Arch:00007", 93: b"\0\7"}):
+            message = discover(giaddr=dhcp4.ZERO if binl else LOOPBACK, options={53: bytes((kind,)), **options})
+            client.sendto(dhcp4.build(message), sockets[binl].getsockname())
+        proxy.drain(sockets[binl])
+        # Port 4011 answers to where it was asked from, port 67 to the relay.
+        reply = dhcp4.parse((client if binl else relay).recv(2048))
+    assert (reply.type, reply.yiaddr, reply.file) == (MessageType(5 if binl else 2), dhcp4.ZERO, b"snponly.efi")
+    assert Option.LEASE_TIME not in reply.options
+    with closing(SqliteStore(tmp_path / "mayu.db")) as store:
+        unanswered = ("dhcp", "dhcp.unanswered", kind.name.lower(), 1)
+        assert store.counters() == [("dhcp", "dhcp.sent", reply.type.name.lower(), 1), unanswered]
+
+
+def test_all_that_a_machine_tells_in_one_breath_is_kept(tmp_path: Path) -> None:
+    network = replace(NETWORK, dhcp=DhcpMode.PROXY, range=None)
+    mac, here = Mac("52:54:00:00:00:07"), IPv4Address("127.0.0.77")
+    settings = replace(SETTINGS, networks=(network,), hosts=(HostEntry("guest", "node", macs=(mac,)),))
+    with Desk("http-1", settings, lambda: SqliteStore(tmp_path / "mayu.db")) as desk:
+        desk.answer_durably(ScriptRequest(Identity(serial="KC-7", mac=mac), source=here))
+        told = desk.snapshot().hosts["guest"]
+        assert (told.serial, told.address, desk.snapshot().by_address[here]) == ("KC-7", here, told)

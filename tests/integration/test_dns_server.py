@@ -49,7 +49,7 @@ SETTINGS = Settings(
     networks=(NETWORK,),
     images={},
     profiles=(),
-    hosts=tuple(HostEntry(f"node-{number}", IPv4Address("10.77.0.0") + number, "node") for number in range(1, MEMBERS + 1)),
+    hosts=tuple(HostEntry(f"node-{number}", "node", IPv4Address("10.77.0.0") + number) for number in range(1, MEMBERS + 1)),
 )
 
 

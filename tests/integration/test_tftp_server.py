@@ -63,9 +63,9 @@ class Running:
 
 
 @contextmanager
-def running(root: Path, listener: socket.socket, max_sessions: int = 2048) -> Iterator[Running]:
+def running(root: Path, listener: socket.socket, max_sessions: int = 2048, max_per_client: int = 2048) -> Iterator[Running]:
     records = Records()
-    server = TftpServer(listener, root, recorder=records, max_sessions=max_sessions)
+    server = TftpServer(listener, root, recorder=records, max_sessions=max_sessions, max_per_client=max_per_client)
     wake, waker = os.pipe()
     thread = threading.Thread(target=server.serve, args=(wake,))
     thread.start()
@@ -291,6 +291,38 @@ def test_requests_beyond_the_session_limit_are_dropped_for_the_client_to_repeat(
         first.send(Ack(1))
         server.records.wait_for(lambda records: records.finished_files == [("file", 1)])
         assert second.fetch(b"file") == b"x"
+
+
+def test_a_client_beyond_its_own_limit_must_wait_while_its_transfers_go_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with (
+        listen("127.0.0.1", 0) as listener,
+        running(tmp_path, listener, max_per_client=1) as server,
+        Client(server.port) as first,
+        Client(server.port) as second,
+    ):
+        first.ask(b"file")
+        first.receive()
+        second.ask(b"file")
+        server.records.wait_for(lambda records: records.counts["dropped", "client-busy"] == 1)
+        first.send(Ack(1))
+        server.records.wait_for(lambda records: records.finished_files == [("file", 1)])
+        assert second.fetch(b"file") == b"x"
+
+
+def test_a_client_that_was_switched_off_and_on_gets_the_place_of_its_stale_transfers(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with (
+        listen("127.0.0.1", 0) as listener,
+        running(tmp_path, listener, max_per_client=1) as server,
+        Client(server.port) as gone,
+        Client(server.port) as back,
+    ):
+        gone.ask(b"file")
+        gone.receive()
+        server.records.wait_for(lambda records: records.counts["resent", "timeout"] == 1)
+        assert back.fetch(b"file") == b"x"
+        assert server.records.aborted_files == [("file", "stale")]
 
 
 def test_a_request_that_came_while_nobody_served_is_answered_by_the_next_server(tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_what_is_not_served_does_not_exist(client: Client, path: str) -> None:
     assert client.status("--path-as-is", URL + path)[0] == expected
 
 
+def test_mayus_image_paths_lead_to_the_image(client: Client, config: Config, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for path, file in {"KC-0005/vmlinuz": "vmlinuz", "vmlinuz": "vmlinuz", "KC-0006/initrd.cpio.gz": "initrd.img"}.items():
+        client.curl("-L", "-o", str(out), f"{URL}/images/{path}")
+        assert out.read_bytes() == (config.folder / "image" / file).read_bytes()
+
+
 def test_the_admin_face_is_for_the_servers_own_machine(client: Client, lan: Lan) -> None:
     assert client.status(f"{URL}/v1/hosts")[0] == 403
     assert [host["name"] for host in lan.get("/v1/hosts")] == ["node-5", "node-6"]

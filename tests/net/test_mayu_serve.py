@@ -1,16 +1,19 @@
 """`mayu serve` as a process: ready soon, small, hard to kill, gone without a trace."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mayu_py.store import audit
+from mayu_py.store.sqlite import SqliteStore
 from tests.net.lan import PORT, SERVER, Config, Lan, Mayu, StartMayu
 
 URL = f"http://{SERVER}:{PORT}"
@@ -88,7 +91,7 @@ def test_a_request_that_waits_while_a_worker_dies_is_answered(lan: Lan, config: 
 def test_no_process_is_left_behind(lan: Lan, config: Config, start_mayu: StartMayu, number: signal.Signals) -> None:
     mayu = start_mayu()
     pids = descendants(mayu.process.pid)
-    assert len(pids) == 6  # dhcp, tftp, and two HTTP workers of two processes each
+    assert len(pids) == 8  # dhcp, tftp, and three HTTP workers of two processes each
     mayu.process.send_signal(number)
     assert mayu.process.wait(DEADLINE) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     until("the end of every process", lambda: not any(map(alive, pids)))
@@ -131,3 +134,40 @@ def test_mayuctl_shows_hosts_history_and_counters(lan: Lan, config: Config, star
     assert "10.78.0.7" in mayuctl("status", "KC-0005")
     assert "worker=dhcp what=ready" in mayuctl("events")
     until("the counter", lambda: re.search(r"dhcp +dhcp\.sent +ack +1", mayuctl("counters")) is not None)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_costs_newcomers_their_address_and_nothing_else(
+    lan: Lan, config: Config, start_mayu: StartMayu, small_disk: Path
+) -> None:
+    config.host(5)
+    config.data |= {"unknown_hosts": "enrol", "default_profile": "node", "state": str(small_disk / "mayu.db")}
+    mayu = start_mayu()
+    known, stranger = lan.client(mac="52:54:00:00:00:05"), lan.client(mac="52:54:00:00:00:77")
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(512)):
+            pass
+    before = set(descendants(mayu.process.pid))
+    asked = ("udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "2", "-T", "2", "-s", "/bin/true")
+    assert "lease of 10.78.0.7 obtained" in lan.run(known, *asked).stderr
+    assert "no lease" in lan.run(stranger, *asked, check=False).stderr
+    assert "machines are not enrolled" in mayu.log.read_text()
+    lan.run(lan.server, "curl", "-sSf", f"{URL}/boot.ipxe")
+    # Even a worker that dies now is back.
+    os.kill(min(before), signal.SIGKILL)
+    until("its successor", lambda: len(descendants(mayu.process.pid)) == len(before))
+    ballast.unlink()
+    until("an address", lambda: "obtained" in lan.run(stranger, *asked, check=False).stderr)
+    with contextlib.closing(SqliteStore(small_disk / "mayu.db")) as store:
+        assert audit.check(store) == []
+        assert len(store.inventory().enrolled) == 1

@@ -36,7 +36,7 @@ def test_each_firmware_gets_its_boot_file(sender: str, kind: str) -> None:
     request = understand(message, "br0")
     arch, boot_file = SENDERS[sender]
     assert (request.arch, request.netboot, request.kind) == (arch, True, DhcpKind[kind.upper()])
-    entry = HostEntry("node", request.requested or IPv4Address("10.77.0.11"), "node", (request.identity.mac or Mac(),))
+    entry = HostEntry("node", "node", request.requested or IPv4Address("10.77.0.11"), (request.identity.mac or Mac(),))
     network = Network("rack", IPv4Network("0.0.0.0/0"), interface="br0", address=request.server_id or IPv4Address("10.77.0.1"))
     settings = Settings(networks=(network,), images={}, profiles=(), hosts=(entry,))
     reply = decide(request, Snapshot.of(settings, configured(settings))).reply

@@ -216,11 +216,11 @@ def test_every_host_is_found_forwards_and_backwards(prefix: int, numbers: set[in
     network = replace(NETWORK, subnet=subnet, address=subnet.network_address)
     hosts = [Host(f"host-{index}", address) for index, address in enumerate(addresses)]
     zones = Zones.of(records(replace(DNS, records={}), replace(SETTINGS, networks=(network,)), hosts, 1))
-    for host in hosts:
+    for host, address in zip(hosts, addresses, strict=True):
         forward = zones.answer(name(f"{host.name}.rack.example"), Type.A)
-        assert forward == Answer(True, (Record(name(f"{host.name}.rack.example"), Type.A, 60, (host.address.packed,)),))
-        backward = zones.answer(name(host.address.reverse_pointer), Type.PTR)
-        owner = name(host.address.reverse_pointer)
+        assert forward == Answer(True, (Record(name(f"{host.name}.rack.example"), Type.A, 60, (address.packed,)),))
+        backward = zones.answer(name(address.reverse_pointer), Type.PTR)
+        owner = name(address.reverse_pointer)
         assert backward == Answer(True, (Record(owner, Type.PTR, 60, (name(f"{host.name}.rack.example"),)),))
 
 

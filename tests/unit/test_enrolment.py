@@ -75,12 +75,12 @@ def test_no_address_name_or_quota_is_overrun_whoever_comes_in_which_order(batche
         assert len(outcome.results) == len(batch)
         assert known.keys().isdisjoint(host.name for host in outcome.new)
         known |= {host.name: host for host in outcome.new}
-    addresses = [address for host in known.values() for address in (host.address, *host.addresses.values())]
+    addresses = [address for host in known.values() for address in host.all_addresses]
     assert len(addresses) == len(set(addresses))
     assert sum(host.profile == "master" for host in known.values()) == min(3, len(known))
     assert sum(host.profile == "worker" for host in known.values()) == min(2, max(0, len(known) - 3))
     for of in (A, B):
-        own = sorted(host.address for host in known.values() if host.address in of.subnet)
+        own = sorted(address for host in known.values() for address in host.all_addresses if address in of.subnet)
         assert of.range is not None
         assert own[:1] == [of.range.start][: len(own)]
         assert all(int(right) == int(left) + 1 for left, right in pairwise(own))

@@ -49,7 +49,7 @@ def test_uefi_gets_a_first_stage_and_its_ipxe_the_script() -> None:
         request = understand(message, "br0")
         assert request.identity.mac is not None
         address = request.requested or IPv4Address("10.9.0.86")
-        entry = HostEntry("node", address, "node", (request.identity.mac,))
+        entry = HostEntry("node", "node", address, (request.identity.mac,))
         network = Network("rack", IPv4Network("10.9.0.0/24"), interface="br0", address=SERVER)
         settings = Settings(networks=(network,), images={}, profiles=(), hosts=(entry,))
         reply = decide(request, Snapshot.of(settings, configured(settings))).reply

@@ -19,7 +19,7 @@ SETTINGS = Settings(
     networks=(Network("rack", IPv4Network("10.1.0.0/24"), interface="br0", address=IPv4Address("10.1.0.1")),),
     images={"os": Image(Path("os")), "new": Image(Path("new"))},
     profiles=(Profile("node", "os", Path("n.bu")), Profile("disk", "os", Path("d.bu"), install=Install.ONCE)),
-    hosts=(HostEntry("named", IPv4Address("10.1.0.11"), "node", (NAMED_MAC,), values={"a": 1}),),
+    hosts=(HostEntry("named", "node", IPv4Address("10.1.0.11"), (NAMED_MAC,), values={"a": 1}),),
 )
 ENROLLED_HOST = Host("10-1-0-12", IPv4Address("10.1.0.12"), (MAC,), profile="node", origin=ENROLLED)
 INVENTORY = Inventory(1, (ENROLLED_HOST,))

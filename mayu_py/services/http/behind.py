@@ -3,8 +3,9 @@
 import asyncio
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -14,6 +15,11 @@ from mayu_py.services.http.replies import TEXT
 # What a host may say when it fails (docs/architecture.md); nothing else is longer.
 BODY_LIMIT = 64 * 1024
 THREADS = 4
+# A body of 64 KiB that takes longer comes from nobody who wants an answer.
+BODY_SECONDS = 30.0
+
+Telling = Callable[[Scope], Mapping[str, Any]]
+Taker = Callable[[Scope, HttpProtocol, str], Awaitable[None]]
 
 
 class WsgiApplication(Protocol):
@@ -30,8 +36,11 @@ class BodyTooLong(Exception):
 class Wsgi:
     """Adapter from RSGI to WSGI for small requests and small answers; bodies are whole in memory."""
 
-    def __init__(self, application: WsgiApplication) -> None:
+    def __init__(self, application: WsgiApplication, told: Telling, takers: Mapping[str, Taker] = MappingProxyType({})) -> None:
+        """`told` adds to each request's environment; a taker answers in the place of an answer that has its header."""
         self._application = application
+        self._told = told
+        self._takers = takers
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="flask")
 
     async def __call__(self, scope: Scope, proto: HttpProtocol) -> None:
@@ -41,8 +50,16 @@ class Wsgi:
         except BodyTooLong:
             proto.response_bytes(413, TEXT, f"a body of {BODY_LIMIT} bytes is the most\n".encode())
             return
+        except TimeoutError:
+            proto.response_bytes(408, TEXT, f"the body took more than {BODY_SECONDS:.0f} s\n".encode())
+            return
         loop = asyncio.get_running_loop()
-        status, headers, content = await loop.run_in_executor(self._threads, self._run, _environ(scope, body))
+        environ = {**_environ(scope, body), **self._told(scope)}
+        status, headers, content = await loop.run_in_executor(self._threads, self._run, environ)
+        for name, value in headers:
+            if taker := self._takers.get(name):
+                await taker(scope, proto, value)
+                return
         proto.response_bytes(status, headers, content)
 
     def _run(self, environ: dict[str, Any]) -> tuple[int, Headers, bytes]:
@@ -64,10 +81,11 @@ class Wsgi:
 
 async def _body(proto: HttpProtocol) -> bytes:
     body = bytearray()
-    async for piece in proto:
-        body += piece
-        if len(body) > BODY_LIMIT:
-            raise BodyTooLong
+    async with asyncio.timeout(BODY_SECONDS):
+        async for piece in proto:
+            body += piece
+            if len(body) > BODY_LIMIT:
+                raise BodyTooLong
     return bytes(body)
 
 

@@ -4,35 +4,39 @@ Granian streams file ranges from Rust, so forty stalled downloads hold up nobody
 """
 
 import logging
-import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs
 
+from ignition.document import DocumentError
 from mayu_py.core.exchange import (
     Accept,
     BootDisk,
+    BootFileRead,
     BootImage,
     ChainTo,
     IgnitionRequest,
     ImageRead,
+    Refuse,
     Reply,
     ScriptRequest,
     ServeConfig,
 )
 from mayu_py.core.hosts import Identity
-from mayu_py.core.render import Renderer
+from mayu_py.core.render import Renderer, ServedConfig
 from mayu_py.core.settings import Network
 from mayu_py.services.desk import Desk
-from mayu_py.services.http.proto import Headers, HttpProtocol, RequestHeaders, Scope
-from mayu_py.services.http.ranges import NotSatisfiable, requested
-from mayu_py.services.http.replies import JSON, OCTETS, TEXT, client_address, refusal
+from mayu_py.services.http import files
+from mayu_py.services.http.configs import Configs
+from mayu_py.services.http.proto import Headers, HttpProtocol, Scope
+from mayu_py.services.http.replies import JSON, TEXT, client_address, refusal
 from mayu_py.wire import ipxe
 
 log = logging.getLogger(__name__)
+
+# A cache between us and the machines must not give one machine's translation to another.
+CONFIG: Headers = [*JSON, ("vary", "accept"), ("cache-control", "no-store")]
 
 
 class Behind(Protocol):
@@ -42,21 +46,24 @@ class Behind(Protocol):
         """Answer one request."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    size: int
-    etag: str
-
-
 class Front:
     """One worker's RSGI application."""
 
-    def __init__(self, desk: Desk, renderer: Renderer, behind: Behind, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        renderer: Renderer,
+        behind: Behind,
+        ready: Callable[[], None],
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`finish` ends what would keep a request open for long."""
         self._desk = desk
         self._renderer = renderer
+        self._configs = Configs(desk, renderer)
         self._behind = behind
         self._ready = ready
+        self._finish = finish
         self._hot = {"/boot.ipxe": self._boot_ipxe, "/script": self._script, "/ignition": self._ignition}
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
@@ -67,6 +74,10 @@ class Front:
         """Called by Granian when the process ends in order."""
         self._desk.close()
 
+    def finish(self) -> None:
+        """No more requests are accepted; those under way end by themselves, or are ended where they only wait."""
+        self._finish()
+
     async def __rsgi__(self, scope: Scope, proto: HttpProtocol) -> None:
         """Answer one request. The one guard: a request never takes the worker down."""
         try:
@@ -74,8 +85,11 @@ class Front:
                 if handler := self._hot.get(scope.path):
                     handler(scope, proto)
                     return
-                if scope.path.startswith("/images/"):
+                if scope.path.startswith("/images/") and self._knows_image(scope.path):
                     self._image(scope, proto)
+                    return
+                if scope.path.startswith("/boot/"):
+                    self._boot_file(scope, proto)
                     return
             await self._behind(scope, proto)
         except Exception:
@@ -90,7 +104,8 @@ class Front:
 
     def _script(self, scope: Scope, proto: HttpProtocol) -> None:
         query = _query(scope)
-        request = ScriptRequest(_identity(query), query.get("platform", ""), query.get("chip", "").lower())
+        source = client_address(scope.client)
+        request = ScriptRequest(_identity(query), query.get("platform", ""), query.get("chip", "").lower(), source)
         reply = self._desk.answer_durably(request).reply
         match reply:
             case ChainTo(file):
@@ -99,21 +114,25 @@ class Front:
                 script = ipxe.disk()
             case BootImage(host, image):
                 base = f"{self._desk.settings.url(self._network(scope))}/images/{image}"
-                script = ipxe.boot(f"{base}/kernel", [f"{base}/initrd"], self._renderer.arguments(host))
+                try:
+                    script = ipxe.boot(f"{base}/kernel", [f"{base}/initrd"], self._renderer.arguments(host))
+                except DocumentError as error:
+                    self._refuse(proto, self._configs.tell_invalid(host, error))
+                    return
             case _:
                 self._refuse(proto, reply)
                 return
         _send(scope, proto, TEXT, script.encode())
 
     def _ignition(self, scope: Scope, proto: HttpProtocol) -> None:
-        answer = self._desk.answer_durably(IgnitionRequest(_identity(_query(scope))))
-        match answer.reply:
-            case ServeConfig(host):
-                rendered = self._renderer.config(host)
-                self._desk.happened("ignition", host, sha256=rendered.sha256, bytes=len(rendered.config))
-                _send(scope, proto, JSON, rendered.config)
-            case reply:
-                self._refuse(proto, reply)
+        answer = self._desk.consider(IgnitionRequest(_identity(_query(scope)), client_address(scope.client)))
+        reply: Reply | ServedConfig | None = answer.reply
+        if isinstance(reply, ServeConfig):
+            reply = self._configs.serve(reply.host, scope.headers.get("accept") or "", answer)
+        if isinstance(reply, ServedConfig):
+            _send(scope, proto, CONFIG, reply.config)
+        else:
+            self._refuse(proto, reply)
 
     def _image(self, scope: Scope, proto: HttpProtocol) -> None:
         image, _, file = scope.path.removeprefix("/images/").partition("/")
@@ -122,23 +141,20 @@ class Front:
         if not isinstance(answer.reply, Accept):
             self._refuse(proto, answer.reply)
             return
-        found = _stat(self._desk.settings.images[image].served()[file])
-        headers = [*OCTETS, ("accept-ranges", "bytes"), ("etag", found.etag)]
-        try:
-            part = requested(_wanted_range(scope.headers, found.etag), found.size)
-        except NotSatisfiable:
-            proto.response_bytes(416, [*headers, ("content-range", f"bytes */{found.size}")], b"")
-            return
-        status, length = (200, found.size) if part is None else (206, len(part))
-        headers.append(("content-length", str(length)))
-        if part is not None:
-            headers.append(("content-range", part.content_range(found.size)))
-        if scope.method == "HEAD" or length == 0:
-            proto.response_empty(status, headers)
-        elif part is None:
-            proto.response_file(status, headers, os.fspath(found.path))
+        files.send(scope, proto, self._desk.settings.images[image].served()[file])
+
+    def _boot_file(self, scope: Scope, proto: HttpProtocol) -> None:
+        name = scope.path.removeprefix("/boot/")
+        answer = self._desk.answer(BootFileRead(client_address(scope.client), name))
+        found = files.below(self._desk.settings.tftp.root, name)
+        if isinstance(answer.reply, Accept) and found is not None:
+            files.send(scope, proto, found)
         else:
-            proto.response_file_range(status, headers, os.fspath(found.path), part.start, part.end)
+            self._refuse(proto, answer.reply if isinstance(answer.reply, Refuse) else None)
+
+    def _knows_image(self, path: str) -> bool:
+        """Mayu's paths have a serial where ours have the image; those are for Flask."""
+        return path.split("/", 3)[2] in self._desk.settings.images
 
     def _network(self, scope: Scope) -> Network | None:
         """The network that a client is in, and so the address of mayu that it reaches."""
@@ -170,14 +186,3 @@ def _query(scope: Scope) -> dict[str, str]:
 
 def _identity(query: dict[str, str]) -> Identity:
     return Identity.claimed(serial=query.get("serial"), uuid=query.get("uuid"), mac=query.get("mac"))
-
-
-def _wanted_range(headers: RequestHeaders, etag: str) -> str | None:
-    """The Range header, unless If-Range says that the client holds part of another file."""
-    condition = headers.get("if-range")
-    return headers.get("range") if condition in (None, etag) else None
-
-
-def _stat(path: Path) -> _File:
-    status = path.stat()
-    return _File(path, status.st_size, f'"{status.st_size:x}-{status.st_mtime_ns:x}"')

@@ -1,37 +1,52 @@
-"""What Flask answers: hosts' own reports, health, and the read-only admin face for the server's own machine."""
+"""What Flask answers on the boot face: hosts' own reports, health, Mayu's old paths, and a look at `/v1` for the own machine."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, current_app, jsonify, request
+from flask import Blueprint, Flask, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 
+from mayu_py.core.access import Credentials, Role
 from mayu_py.core.exchange import Accept, Report
-from mayu_py.core.hosts import Host, Stage, State
-from mayu_py.core.snapshot import Snapshot
+from mayu_py.core.hosts import Stage, State
+from mayu_py.core.render import Renderer
+from mayu_py.errors import Forbidden
 from mayu_py.services.desk import Desk
+from mayu_py.services.http import admin, discovery, old_boot
 from mayu_py.services.http.replies import client_address, refusal
-from mayu_py.store import Status
 
 # What a host may report itself; the stages before are seen from here.
 _REPORTABLE = {Stage.SWITCH_ROOT}
-EVENTS_AT_ONCE = 1000
+# What the server's own machine may look at here, so that nothing but this port is needed for it.
+_LOOKS = frozenset({"/v1/hosts", "/v1/hosts/<ident>", "/v1/events", "/v1/counters", "/v1/workers"})
 
 boot = Blueprint("boot", __name__)
-admin = Blueprint("admin", __name__, url_prefix="/v1")
 
 
-def application(desk: Desk) -> Flask:
+def application(desk: Desk, renderer: Renderer) -> Flask:
     """The Flask application of one worker."""
-    app = Flask("mayu", static_folder=None)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it.
-    app.extensions["mayu.desk"] = desk
+    app = admin.base(desk)
     app.register_blueprint(boot)
-    app.register_blueprint(admin)
+    app.register_blueprint(old_boot.blueprint)
+    app.register_blueprint(discovery.blueprint)
+    access = desk.settings.admin.access
+    for endpoint in admin.ENDPOINTS:
+        if endpoint.method == "GET" and endpoint.path in _LOOKS:
+            admin.register(app, endpoint, desk, renderer, access, Role.READ)
+    app.before_request(only_from_here)
     app.register_error_handler(HTTPException, _plain)
     return app
+
+
+def only_from_here() -> None:
+    """What is not for machines is for the server's own, and only while nobody has credentials: this port has no TLS for them."""
+    if not request.path.startswith("/v1/"):
+        return
+    face = _desk().settings.admin
+    if not face.access.is_open:
+        raise Forbidden("with tokens or client certificates, /v1 is on the admin face only", hint=f"ask port {face.port}")
+    if not request.environ.get(admin.CREDENTIALS, Credentials()).local:
+        raise Forbidden("without tokens, /v1 answers only on the machine that mayu runs on", hint=f"ask port {face.port}")
 
 
 def _plain(error: HTTPException) -> tuple[str, int]:
@@ -63,11 +78,14 @@ def readyz() -> tuple[str, int]:
 
 
 @boot.put("/host/<ident>/boot_complete")
+@boot.put("/admin/host/<ident>/boot_complete")
 def boot_complete(ident: str) -> tuple[Any, int]:
-    """The host is up. The body may tell what it runs: `{"os_version": "..."}`."""
-    told = request.get_json(silent=True)
-    version = told.get("os_version") if isinstance(told, dict) else None
-    return _report(ident, Stage.RUNNING, os_version=version[:100] if isinstance(version, str) else "")
+    """The host is up. The body may tell what it runs: `{"os_version": "..."}`, or as Mayu's client does."""
+    told = request.get_json(force=True, silent=True)
+    told = told if isinstance(told, dict) else {}
+    versions = (told.get(key) for key in ("os_version", "FlatcarVersion", "CoreOSVersion"))
+    version = next((version for version in versions if isinstance(version, str)), "")
+    return _report(ident, Stage.RUNNING, os_version=version[:100])
 
 
 @boot.put("/host/<ident>/stage/<stage>")
@@ -95,85 +113,3 @@ def _report(ident: str, what: Stage | State, text: str = "", os_version: str = "
     if refused := desk.report(answer):
         return f"{refused[0].message}\n", HTTPStatus.CONFLICT
     return "accepted\n", HTTPStatus.ACCEPTED
-
-
-@admin.before_request
-def only_from_here() -> None:
-    """The admin face has no credentials yet, so it is for the server's own machine alone."""
-    source = client_address(f"{request.remote_addr}:0")
-    own = {network.address for network in _desk().settings.local}
-    if source is None or not (source.is_loopback or source in own):
-        _desk().count("http.refused", "not-local")
-        abort(HTTPStatus.FORBIDDEN, "the admin face answers only on the machine that mayu runs on")
-
-
-@admin.get("/hosts")
-def hosts() -> Response:
-    """Every host with its state."""
-    snapshot, statuses = _view()
-    return jsonify([_as_json(host, statuses) for host in snapshot.hosts.values()])
-
-
-@admin.get("/hosts/<ident>")
-def host(ident: str) -> Response:
-    """One host, by serial, uuid or name."""
-    snapshot, statuses = _view()
-    found = snapshot.by_ident.get(ident) or snapshot.hosts.get(ident)
-    if found is None:
-        abort(HTTPStatus.NOT_FOUND, f"there is no host {ident!r}")
-    return jsonify(_as_json(found, statuses))
-
-
-@admin.get("/events")
-def events() -> Response:
-    """The history after `after` (an event's id; 0 by default), oldest first, 1000 at most."""
-    after = request.args.get("after", "0")
-    if not after.isdecimal() or len(after) > 18:
-        abort(HTTPStatus.BAD_REQUEST, "`after` is the id of an event, a whole number")
-    desk = _desk()
-    with desk.locked:
-        found = desk.store.events(int(after), EVENTS_AT_ONCE)
-    return jsonify([asdict(event) for event in found])
-
-
-@admin.get("/counters")
-def counters() -> Response:
-    """What every worker has counted, dropped packets with their reasons among it."""
-    desk = _desk()
-    with desk.locked:
-        rows = desk.store.counters()
-    keys = ("worker", "name", "reason", "count")
-    return jsonify([dict(zip(keys, row, strict=True)) for row in rows])
-
-
-@admin.get("/workers")
-def workers() -> Response:
-    """The worker processes."""
-    desk = _desk()
-    with desk.locked:
-        found = desk.store.workers()
-    return jsonify([asdict(worker) for worker in found])
-
-
-def _view() -> tuple[Snapshot, Mapping[str, Status]]:
-    desk = _desk()
-    with desk.locked:
-        return desk.snapshot(), desk.store.statuses()
-
-
-def _as_json(host: Host, statuses: Mapping[str, Status]) -> dict[str, Any]:
-    status = statuses.get(host.name)
-    fresh = State.CONFIGURED if host.profile else State.DISCOVERED
-    return {
-        "name": host.name,
-        "serial": host.serial,
-        "uuid": host.uuid,
-        "macs": list(host.macs),
-        "address": str(host.address),
-        "addresses": {network: str(address) for network, address in host.addresses.items()},
-        "profile": host.profile,
-        "state": status.state if status else fresh,
-        "stage": status.stage if status else None,
-        "since": status.since if status else None,
-        "origin": host.origin,
-    }

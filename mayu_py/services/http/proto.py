@@ -34,6 +34,13 @@ class Scope(Protocol):
     def http_version(self) -> str: ...
 
 
+class Stream(Protocol):
+    """The body of an answer that has begun. Its end is the end of the request's coroutine."""
+
+    async def send_str(self, data: str) -> None:
+        """Send a piece. Raises granian's RSGIProtocolClosed when the client has gone."""
+
+
 class HttpProtocol(Protocol):
     """The way to answer. Calling one of the `response_` methods ends the request."""
 
@@ -42,6 +49,9 @@ class HttpProtocol(Protocol):
 
     async def __anext__(self) -> bytes:
         """The next piece."""
+
+    async def client_disconnect(self) -> None:
+        """Return when the client has gone."""
 
     def response_empty(self, status: int, headers: Headers) -> None:
         """No body; a content-length header is kept, as the answer to HEAD needs."""
@@ -54,3 +64,6 @@ class HttpProtocol(Protocol):
 
     def response_file_range(self, status: int, headers: Headers, file: str, start: int, end: int) -> None:
         """Bytes from `start` up to, not including, `end`."""
+
+    def response_stream(self, status: int, headers: Headers) -> Stream:
+        """A body that comes piece by piece."""
