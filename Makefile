@@ -8,7 +8,7 @@ help:
 	@echo "make demo    boot a rack of three machines and show how it went (root)"
 	@echo "make test    every tier of tests (root)"
 	@echo "make check   linters, types, layers and the tests that need no root"
-	@echo "make bench   side by side with dnsmasq and tftpd-hpa (root)"
+	@echo "make bench   side by side with dnsmasq, tftpd-hpa, NSD and ignition-validate (root)"
 	@echo "make clean   remove what these made in this folder, and what a killed run left on this machine"
 
 demo:

@@ -19,7 +19,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a document. Lines and columns count from 1, columns in characters; 0 means unknown."""
+    """A place in a document. Lines and columns count from 1; 0 means unknown.
+
+    Columns count characters in YAML and bytes in JSON, as the tools for these do.
+    """
 
     file: str
     line: int

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ignition import model
 from ignition.model import Config, Part
 from ignition.model.shape import Field, fields, identity
-from ignition.specs import Origin, Source, lift, spec_of
+from ignition.specs import NEWEST, Origin, Source, lift, spec_of, translate
 
 P = TypeVar("P", bound=Part)
 
@@ -25,12 +25,20 @@ _PLAIN_BEFORE = {(model.Link, "target"): 3, (model.Raid, "level"): 3, (model.Cus
 
 
 def merge(parent: Source, child: Source) -> Config:
-    """Return the config that Ignition makes of a parent and a child that is merged into it.
+    """Return the config that Ignition makes of a parent and a child that is merged into it: one of the newest spec.
 
-    Two configs of one spec stay in it. Of two specs the older config is first brought to the newer, as `translate` does.
-    Valid configs can merge to an invalid one, so validate the result; Ignition does.
+    Both are first brought there, as `translate` does. Valid configs can merge to an invalid one, so validate the result;
+    Ignition does.
 
     Raises DocumentError for a text that Ignition would refuse, UnknownSpec for a typed config of no stable spec.
+    """
+    return merge_in_spec(translate(parent, NEWEST.version), translate(child, NEWEST.version))
+
+
+def merge_in_spec(parent: Source, child: Source) -> Config:
+    """Return what `merge` returns, in the newer spec of the two configs; two configs of one spec stay in it.
+
+    Translating the result to the newest spec gives that of `merge`. Raises what `merge` raises.
     """
     older, newer = Origin.of(parent).config, Origin.of(child).config
     spec = max(spec_of(older.ignition.version), spec_of(newer.ignition.version))

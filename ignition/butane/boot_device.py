@@ -41,7 +41,7 @@ _LAYOUTS = {
 _LUKS_PARTITIONS = {"s390x-eckd": "2", "s390x-zfcp": "4"}
 """The layouts that need a device for LUKS, and the number of the root partition on it."""
 
-_LUKS_DEVICES = {"s390x-eckd": re.compile(r"/dev/dasd[a-z]$"), "s390x-zfcp": re.compile(r"/dev/sd[a-z]$")}
+_LUKS_DEVICES = {"s390x-eckd": re.compile(r"/dev/dasd[a-z]\Z"), "s390x-zfcp": re.compile(r"/dev/sd[a-z]\Z")}
 _S390X = ("s390x-eckd", "s390x-virt", "s390x-zfcp")
 _S390X_SINCE = 6
 _STRICT_SINCE = 7

@@ -109,7 +109,8 @@ class _Decoder:
         if isinstance(node, ScalarNode) and node.kind is not Kind.NULL:
             value = _SCALARS[field.type](node)
             if value is not None:
-                return value
+                # Only what becomes contents may be bytes that are no text.
+                return _text(value) if field.type == "str" and field.key != "inline" else value
         self.refuse(node, go_type, _EXPECTED[field.type], path)
         return None
 
@@ -118,6 +119,11 @@ class _Decoder:
         if not (isinstance(node, ScalarNode) and node.kind is Kind.NULL):
             message = f"expected {expected}, found {node.describe()}"
             self.faults.append(Fault(content_mark(node), path, unmarshal_fault(node, go_type), message))
+
+
+def _text(text: str) -> str:
+    """Return a text as JSON can hold it: lone surrogates, which stand for bytes, become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 _SCALARS: Mapping[str, Callable[[ScalarNode], Any]] = {"str": lambda node: node.text, "int": integer, "bool": boolean}

@@ -18,7 +18,7 @@ def with_grub_users(own: Sourced, document: Record, release: Release) -> Sourced
         return own
     generated, sources = model.Config(), Sources()
     if users:
-        url, compression = data_url(_user_cfg(users).encode("utf-8", "replace"))
+        url, compression = data_url(_user_cfg(users).encode())
         boot = model.Filesystem(device="/dev/disk/by-label/boot", format="ext4", path="/boot")
         file = model.File(path="/boot/grub2/user.cfg", append=(model.Resource(source=url, compression=compression),))
         generated = model.Config(storage=model.Storage(files=(file,), filesystems=(boot,)))

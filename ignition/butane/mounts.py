@@ -63,7 +63,7 @@ def _unit(filesystem: Record, *, is_remote: bool, is_swap: bool) -> model.Unit:
 def escape_unit_name(path: str) -> str:
     """Return a path as systemd writes it in the names of units: `systemd-escape --path` (coreos/go-systemd, unit/escape.go)."""
     steps = [step for step in path.split("/") if step]
-    name = "-".join("".join(map(_escape, step.encode("utf-8", "surrogateescape"))) for step in steps)
+    name = "-".join("".join(map(_escape, step.encode("utf-8"))) for step in steps)
     return f"\\x2e{name[1:]}" if name.startswith(".") else name or "-"
 
 

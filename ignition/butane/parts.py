@@ -22,6 +22,8 @@ from ignition.model.shape import fields as part_fields
 
 P = TypeVar("P", bound=model.Part)
 
+_ONCE_MANDATORY = {"Custom": ("config", "pin"), "Link": ("target",)}
+_ABSENT_SINCE = 4
 _LINE_END = re.compile(r"\r?\n")
 
 
@@ -42,22 +44,23 @@ class Translator:
     def part(self, record: Record, type_: type[P], at: Path, to: Path) -> P:
         known = {field.attribute: field for field in part_fields(type_)}
         values: dict[str, Any] = {}
-        for key in fields(record.struct, self.release):
+        for key, schema in fields(record.struct, self.release).items():
             field, value = known.get(key), record.values.get(key)
             if field is not None and value is not None:
-                values[key] = self.value(value, field, (*at, key), (*to, field.key))
-        part = type_(**{key: value for key, value in values.items() if value is not None})
+                inner = self.value(value, field, (*at, key), (*to, field.key))
+                # Go leaves out a struct in which nothing is set.
+                if schema.is_pointer or not field.is_part or inner != field.type():
+                    values[key] = inner
+        part = type_(**values)
         finish = _FINISHERS.get(record.struct)
         return part if finish is None else finish(self, record, part, at, to)
 
     def value(self, value: Any, field: Field, at: Path, to: Path) -> Any:
         if not field.is_part:
-            return tuple(map(_text, value)) if field.is_list else _text(value)
+            return value
         if field.is_list:
             return tuple(self.part(item, field.type, (*at, index), (*to, index)) for index, item in enumerate(value))
-        part = self.part(value, field.type, at, to)
-        # Go leaves out a struct in which nothing is set.
-        return None if part == field.type() else part
+        return self.part(value, field.type, at, to)
 
     def read(self, path: str, at: Path) -> bytes | None:
         """Return the contents of a local file; None when that cannot be had, which is reported."""
@@ -78,7 +81,7 @@ class Translator:
             text = record.text(key)
             if text is None:
                 continue
-            contents = self.read(text, (*at, key)) if key == "local" else _bytes(text)
+            contents = self.read(text, (*at, key)) if key == "local" else text.encode("utf-8", "surrogateescape")
             if contents is None:
                 return part
             part = self.embedded(part, contents, (*at, key), to)
@@ -121,25 +124,18 @@ class Translator:
         self.sources.add((*at, "contents_local"), (*to, "contents"))
         return replace(part, contents=contents.decode("utf-8", "replace"))
 
-    def link(self, record: Record, part: model.Link, at: Path, to: Path) -> model.Link:
-        """Give a link the empty target that it had before targets could be absent."""
-        return replace(part, target="") if part.target is None and self.release.base < 4 else part
+    def texts(self, record: Record, part: P, at: Path, to: Path) -> P:
+        """Give a part the empty texts that it had before they could be absent."""
+        missing = (key for key in _ONCE_MANDATORY[record.struct] if getattr(part, key) is None)
+        return replace(part, **dict.fromkeys(missing, "")) if self.release.base < _ABSENT_SINCE else part
 
 
 _FINISHERS: Mapping[str, Callable[[Translator, Record, Any, Path, Path], Any]] = {
+    "Custom": Translator.texts,
     "Dropin": Translator.unit,
     "FileContents": Translator.resource,
-    "Link": Translator.link,
+    "Link": Translator.texts,
     "PasswdUser": Translator.user,
     "Resource": Translator.resource,
     "Unit": Translator.unit,
 }
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(value: Any) -> Any:
-    """Return a value as JSON can hold it: bytes that are no UTF-8 become U+FFFD."""
-    return _bytes(value).decode("utf-8", "replace") if isinstance(value, str) else value

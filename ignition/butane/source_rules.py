@@ -21,7 +21,7 @@ _REUSE_BY_LABEL = (
     "partitions cannot be reused by label; number must be specified except on boot disk (/dev/disk/by-id/coreos-boot-disk) "
     "or when wipe_table is true"
 )
-_MOUNTABLE = re.compile(r"/(?:etc|var)(?:/|$)")
+_MOUNTABLE = re.compile(r"/(?:etc|var)(?:/|\Z)")
 _STRICT_FCOS = 6
 _SWAP_SINCE = 4
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ignition import model
-from ignition.merging import merge
+from ignition.merging import merge_in_spec
 from ignition.model import Path
 from ignition.model.dialects import snake
 from ignition.model.shape import Field, fields, identity
@@ -41,7 +41,7 @@ class Sourced(NamedTuple):
 
 def merge_sourced(generated: Sourced, own: Sourced) -> Sourced:
     """Lay a document's own config over what was generated from it."""
-    merged = merge(generated.config, own.config)
+    merged = merge_in_spec(generated.config, own.config)
     paths: dict[Path, Path] = {}
     for is_own, origin, target in _trace_parts(generated.config, own.config, (), (), ()):
         paths[target] = (own if is_own else generated).sources.of(origin)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from itertools import combinations, islice
 
 from ignition.document import Kind, ListNode, MapNode, Mark, Node, ScalarNode
 from ignition.document.go_yaml import content_mark
@@ -11,6 +12,7 @@ from ignition.rules.places import quoted
 _INT64 = 2**63
 _UINT64 = 2**64
 _LONGEST = 10
+_MOST_REPETITIONS = 1000
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+(?:Z|[-+][0-9]{2}:[0-9]{2})?)?")
 _TAGS = {Kind.NULL: "!!null", Kind.BOOL: "!!bool", Kind.INT: "!!int", Kind.FLOAT: "!!float", Kind.STR: "!!str"}
 _OLD_BOOL = {
@@ -49,17 +51,19 @@ def _tag(node: ScalarNode) -> str:
 
 
 def repeated_keys(node: MapNode) -> list[tuple[Mark, str]]:
-    """Return where keys are given again, and the message for each."""
-    first: dict[str, list[ScalarNode]] = {}
+    """Return where keys are given again, and the message for each; of very many only the first."""
+    return list(islice(_repetitions(node), _MOST_REPETITIONS))
+
+
+def _repetitions(node: MapNode) -> Iterator[tuple[Mark, str]]:
+    """Yield every pair of equal keys, as Go does."""
+    places: dict[str, list[ScalarNode]] = {}
     for key, _ in node.entries:
-        first.setdefault(key.text, []).append(key)
-    found: list[tuple[Mark, str]] = []
-    for keys in first.values():
-        for index, key in enumerate(keys):
-            for again in keys[index + 1 :]:
-                lines = f"line {again.mark.line}: mapping key {quoted(again.text)} already defined at line {key.mark.line}"
-                found.append((again.mark, lines))
-    return found
+        places.setdefault(key.text, []).append(key)
+    for keys in places.values():
+        for key, again in combinations(keys, 2):
+            message = f"mapping key {quoted(again.text)} already defined at line {key.mark.line}"
+            yield again.mark, f"line {again.mark.line}: {message}"
 
 
 def merged_entries(node: MapNode) -> Iterator[tuple[ScalarNode, Node]]:

@@ -44,15 +44,20 @@ Examples:
 
 @click.argument("parent", type=click.Path(allow_dash=True))
 @click.argument("children", metavar="CHILD...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--to", "version", metavar="SPEC", help="The spec version wanted, 3.0.0 to 3.6.0; the newest by default.")
 @PRETTY
 @OUTPUT
-def _merge(console: Console, parent: str, children: tuple[str, ...], pretty: bool, output: Path | None) -> None:
+def _merge(
+    console: Console, parent: str, children: tuple[str, ...], version: str | None, pretty: bool, output: Path | None
+) -> None:
     _once((parent, *children))
     merged, warnings = _parsed(console, parent)
     for name in children:
         child, found = _parsed(console, name)
         merged = ignition.merge(merged, child)
         warnings += found
+    if version is not None:
+        merged = ignition.translate(merged, version)
     result = ignition.encode(merged)
     # Valid configs can merge to an invalid one.
     report = ignition.validate(result, "<merged>")
@@ -63,11 +68,12 @@ def _merge(console: Console, parent: str, children: tuple[str, ...], pretty: boo
 
 _MERGE = """Merge configs as Ignition does: each CHILD in turn over what is there before it.
 
-Files are matched by path, users and units by name. The result has the newest spec of the configs, and is validated.
+Files are matched by path, users and units by name. Ignition merges in its newest spec, and so is the result unless --to names
+another. It is validated.
 
 \b
 Examples:
-  ignition merge base.ign worker.ign
+  ignition merge base.ign worker.ign --to 3.3.0
   ignition merge base.ign rack.ign worker.ign --pretty -o merged.ign
 """
 

@@ -16,17 +16,29 @@ from ignition.errors import DocumentError, Problem, Severity
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @click.option("-d", "--files-dir", type=click.Path(path_type=Path), help="Where `local` files and trees are.")
 @click.option("--check", is_flag=True, help="Only say what is wrong.")
+@click.option("--raw-errors", is_flag=True, help="Say it in Butane's own lines, as its option of that name does.")
 @PRETTY
 @OUTPUT
 def _butane(
-    console: Console, file: str, strict: bool, files_dir: Path | None, check: bool, pretty: bool, output: Path | None
+    console: Console,
+    file: str,
+    strict: bool,
+    files_dir: Path | None,
+    check: bool,
+    raw_errors: bool,
+    pretty: bool,
+    output: Path | None,
 ) -> None:
     files = None if files_dir is None else ignition.Folder(_directory(files_dir))
     converted = ignition.convert(read(file), files=files, strict=strict, pretty=pretty, file=shown(file))
     problems = converted.report.problems
-    console.say(problems)
+    if raw_errors:
+        for line in converted.messages:
+            console.note(line)
+    else:
+        console.say(problems)
     if converted.output is None:
-        if not any(problem.is_error for problem in problems):
+        if not raw_errors and not any(problem.is_error for problem in problems):
             console.note(converted.messages[-1], "red")
         console.finish(problems, code=1)
     elif check:

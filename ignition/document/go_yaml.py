@@ -73,8 +73,9 @@ def content_mark(node: Node) -> Mark:
 
 
 def _decoded(text: str | bytes, file: str) -> str:
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+        decoded = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _failure(Mark(file, 0, 0), _ENCODING_FAULTS[error.reason]) from error
     return decoded.removeprefix("\ufeff")

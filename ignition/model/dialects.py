@@ -38,10 +38,6 @@ class Findings:
         self.misfits.append(node)
         self.error(node.mark, path, message)
 
-    def forget_warnings(self, since: int) -> None:
-        """Drop the warnings that came after the first `since` problems."""
-        self.problems[since:] = [problem for problem in self.problems[since:] if problem.is_error]
-
     def _add(self, severity: Severity, mark: Mark, path: Path, message: str, hint: str) -> None:
         self.problems.append(Entry(severity, mark, dotted(path, is_json=self.is_json), message, hint))
 

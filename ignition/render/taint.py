@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, cast
 
 from jinja2.exceptions import TemplateRuntimeError
+from jinja2.runtime import Undefined
 
 from ignition.secrets import SHORTEST, Secret
 
@@ -31,6 +32,8 @@ def reveal(text: str) -> str:
 
 def marked(value: Any) -> Secret:
     """Mark a text as secret: the filter `secret`."""
+    if isinstance(value, Undefined):
+        str(value)  # raises, naming what is undefined
     if not isinstance(value, str):
         raise TemplateRuntimeError("only text can be secret")
     return value if isinstance(value, Secret) else Secret(value)

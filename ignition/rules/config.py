@@ -8,13 +8,12 @@ from ignition.document.nodes import Kind, ListNode, MapNode, Node, ScalarNode
 from ignition.errors import DocumentError, Entry, Mark, Problem, Severity
 from ignition.model import IGNITION, Config, Findings, dotted, locate, read
 from ignition.model.reader import json_shape
-from ignition.rules.quick import valid_config
+from ignition.rules.quick import NEWEST_MINOR, valid_config
 from ignition.rules.unused import report_unused_keys
 from ignition.rules.walk import broken_rules
 
 _GO_MAX_DEPTH = 10_000
 _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})(-[0-9A-Za-z.-]*)?(\+[0-9A-Za-z.-]*)?")
-_NEWEST_MINOR = 6
 _DRAFT = "3.7.0-experimental"
 
 UNSUPPORTED_VERSION = "unsupported config version"
@@ -114,7 +113,7 @@ def _parse_node(node: Node, raw: bytes | None, *, has_places: bool) -> Parsed:
     mark = node.mark if version is None else version.mark
     if minor is None:
         return _no_config(mark, _UNREADABLE_VERSION)
-    if not 0 <= minor <= _NEWEST_MINOR:
+    if not 0 <= minor <= NEWEST_MINOR:
         return _unsupported(mark, text)
     findings = Findings(is_json=True)
     config = read(node, Config, IGNITION, findings, minor)

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import TypeAlias
 
 from ignition import model
-from ignition.document.json_reader import LEAF, JSONSyntax, read_json
+from ignition.document.json_reader import LEAF, JSONSyntax, read_located
 from ignition.rules.dataurls import BadURL
 from ignition.rules.places import Place, path_fault
 from ignition.rules.urls import INVALID_SCHEME, check_source, split_scheme
@@ -201,8 +201,8 @@ def check_tang(tang: model.Tang, place: Place) -> None:
 
 
 def _is_json(text: str) -> bool:
+    """Go reads it into values of its own choice, so a number that fits no float64 is none."""
     try:
-        read_json(text, "", _GO_MAX_DEPTH, LEAF)
+        return read_located(text, "", _GO_MAX_DEPTH, LEAF).has_places
     except JSONSyntax:
         return False
-    return True

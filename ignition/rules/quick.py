@@ -16,8 +16,8 @@ from ignition.model import Config, Part
 from ignition.model.shape import Field, fields
 from ignition.rules.walk import broken_rules
 
-_NEWEST_MINOR = 6
-_MINORS = {f"3.{minor}.0": minor for minor in range(_NEWEST_MINOR + 1)}
+NEWEST_MINOR = 6
+_MINORS = {f"3.{minor}.0": minor for minor in range(NEWEST_MINOR + 1)}
 _MAX_BYTES = 2 * MAX_VALUES  # The shortest value and its comma: a text of that size has no more values than the reader takes.
 _GO_INT = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

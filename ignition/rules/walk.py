@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ignition import model
 from ignition.errors import Severity
@@ -14,8 +14,6 @@ from ignition.rules.places import Broken, Place
 Rule: TypeAlias = Callable[[Any, Place], None]
 _Unique: TypeAlias = tuple[str, str, str]
 """A list: its attribute, its key, and the name it shares with the lists whose entries must differ from its own."""
-_Inner: TypeAlias = tuple[str, str, bool]
-"""A field of parts: its attribute, its key, and whether it is a list."""
 
 _RULES: Mapping[type[Part], Rule] = {
     model.CaReference: resources.check_ca_reference,
@@ -53,29 +51,39 @@ def broken_rules(config: model.Config, minor: int) -> list[Broken]:
     """
     place = Place([], minor, [])
     repeated: list[Broken] = []
-    _check(config, place, repeated)
+    _check(config, _plan(model.Config), place, repeated)
     return [*place.broken, *repeated] if repeated else place.broken
 
 
-def _check(part: Part, place: Place, repeated: list[Broken]) -> None:
-    rule, unique, inner = _plan(type(part))
+class _Plan(NamedTuple):
+    """What there is to check in a part of one type: its rule, its lists of unique entries, and its fields that hold parts."""
+
+    rule: Rule | None
+    unique: tuple[_Unique, ...]
+    inner: tuple[tuple[str, str, bool, "_Plan"], ...]
+    """Attribute, key, whether it is a list, and the plan for the parts in it."""
+
+
+def _check(part: Part, plan: _Plan, place: Place, repeated: list[Broken]) -> None:
+    rule, unique, inner = plan
     if rule is not None:
         rule(part, place)
     if unique:
         _check_duplicates(part, unique, place.steps, repeated)
-    for attribute, key, is_list in inner:
+    steps = place.steps
+    for attribute, key, is_list, inner_plan in inner:
         value = getattr(part, attribute)
         if not value:
             continue
-        place.steps.append(key)
+        steps.append(key)
         if is_list:
             for index, item in enumerate(value):
-                place.steps.append(index)
-                _check(item, place, repeated)
-                place.steps.pop()
+                steps.append(index)
+                _check(item, inner_plan, place, repeated)
+                steps.pop()
         else:
-            _check(value, place, repeated)
-        place.steps.pop()
+            _check(value, inner_plan, place, repeated)
+        steps.pop()
 
 
 def _check_duplicates(part: Part, unique: tuple[_Unique, ...], steps: list[str | int], repeated: list[Broken]) -> None:
@@ -93,8 +101,7 @@ def _check_duplicates(part: Part, unique: tuple[_Unique, ...], steps: list[str |
 
 
 @cache
-def _plan(type_: type[Part]) -> tuple[Rule | None, tuple[_Unique, ...], tuple[_Inner, ...]]:
-    """Return the rule for a type, its lists whose entries must be unique, and its fields that hold parts."""
+def _plan(type_: type[Part]) -> _Plan:
     unique = tuple((field.attribute, field.key, field.space) for field in fields(type_) if field.is_list and field.space)
-    inner = tuple((field.attribute, field.key, field.is_list) for field in fields(type_) if field.is_part)
-    return _RULES.get(type_), unique, inner
+    inner = tuple((field.attribute, field.key, field.is_list, _plan(field.type)) for field in fields(type_) if field.is_part)
+    return _Plan(_RULES.get(type_), unique, inner)

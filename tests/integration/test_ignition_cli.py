@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from ignition.butane import convert
 from ignition.cli import ignition
 from ignition.stages.engine import PLACES
 
@@ -117,6 +118,11 @@ def test_butane_strict_refuses_a_warning() -> None:
     strict = run("butane", "--strict", stdin=text)
     assert (strict.exit_code, strict.stdout) == (1, "")
     assert "<stdin>:8: warning: $.x: " in strict.stderr
+
+
+def test_butane_says_it_in_the_words_of_the_tool_when_asked() -> None:
+    text = BUTANE.replace("/a", "a")
+    assert run("butane", "--raw-errors", stdin=text).stderr == "\n".join(convert(text).messages) + "\n"
 
 
 def test_butane_check_prints_no_config() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ADDRESS_SPACE = 2 << 30
+ADDRESS_SPACE = 1 << 30
 SECONDS = 50
 CHILD = """
 import resource, sys

@@ -157,3 +157,16 @@ def test_warnings_hold_a_config_back_only_when_asked_to() -> None:
     assert translate(text).config is not None
     assert [problem.severity for problem in translate(text, strict=True).problems] == ["error", "error"]
     assert translate(text, strict=True).config is None
+
+
+def test_texts_that_old_specs_cannot_leave_out_are_empty() -> None:
+    document = (
+        "version: 1.3.0\nvariant: fcos\nstorage:\n"
+        "  links: [{path: /a}]\n"
+        "  luks: [{name: a, device: /dev/a, clevis: {custom: {}}}]\n"
+    )
+    assert json.loads(convert(document).output or b"")["storage"] == {
+        "links": [{"path": "/a", "target": ""}],
+        "luks": [{"name": "a", "device": "/dev/a", "clevis": {"custom": {"config": "", "pin": ""}}}],
+    }
+    assert convert(document.replace("1.3.0", "1.4.0")).messages[0].endswith("link target is required")

@@ -1,12 +1,14 @@
 """Text to nodes: what is read, what is refused, and that nothing but DocumentError comes out."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ignition.document import Data, DocumentError, ListNode, MapNode, Mark, Node, ScalarNode, load, to_data
+from ignition.document.go_yaml import content_mark, load_go
 
 
 def data(text: str | bytes) -> Data:
@@ -159,3 +161,37 @@ def test_scalars_keep_their_literal_text() -> None:
     node = load("0644", "t.yaml")
     assert isinstance(node, ScalarNode)
     assert (node.text, node.value()) == ("0644", 420)
+
+
+def test_go_keeps_keys_that_are_given_twice_and_merge_keys() -> None:
+    root = load_go("a: 1\na: 2\n<<: {b: 3}\n", "t.yaml")
+    assert isinstance(root, MapNode)
+    assert [key.text for key, _ in root.entries] == ["a", "a", "<<"]
+
+
+def test_go_knows_where_an_alias_stands_and_where_its_content_does() -> None:
+    root = load_go("a: &x [1]\nb: *x\n", "t.yaml")
+    assert isinstance(root, MapNode)
+    alias = root.by_key["b"]
+    assert (alias.mark, content_mark(alias)) == (Mark("t.yaml", 2, 4), Mark("t.yaml", 1, 4))
+    assert to_data(alias) == [1]
+
+
+def test_go_reads_the_first_document() -> None:
+    assert to_data(load_go("a: 1\n---\n[", "t.yaml")) == {"a": 1}
+
+
+@pytest.mark.parametrize("load_one", [load, load_go])
+def test_aliases_are_bounded_by_what_they_expand_to(load_one: Callable[[str, str], Node]) -> None:
+    assert to_data(load_one(laughs(2), "t.yaml"))
+    with pytest.raises(DocumentError, match="expands to more than 1,000,000 values"):
+        load_one(laughs(8), "t.yaml")
+
+
+@given(_YAML | st.text() | st.binary())
+def test_any_text_is_a_document_or_a_document_error_for_go(text: str | bytes) -> None:
+    try:
+        outcome = repr(to_data(load_go(text, "t.yaml")))
+    except DocumentError as error:
+        outcome = str(error)
+    assert outcome

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ignition.errors import DocumentError
-from ignition.merging import merge
+from ignition.merging import merge, merge_in_spec
 from ignition.model import Config
 from ignition.specs import UnknownSpec, translate
 from tests.typed_configs import sections_of, typed
@@ -155,8 +155,13 @@ def test_of_two_specs_the_newer_is_that_of_the_result() -> None:
     assert merge(new, old) == typed(6, **files(*reversed(expected["storage"]["files"])))
 
 
-def test_configs_of_one_old_spec_stay_in_it() -> None:
+def test_ignition_merges_in_its_newest_spec() -> None:
     merged = merge(typed(2, **files({"path": "/a", "mode": 0o4755})), typed(2, **users({"name": "core"})))
+    assert merged == typed(6, **files({"path": "/a", "mode": 0o755}), **users({"name": "core"}))
+
+
+def test_configs_of_one_old_spec_can_stay_in_it() -> None:
+    merged = merge_in_spec(typed(2, **files({"path": "/a", "mode": 0o4755})), typed(2, **users({"name": "core"})))
     assert merged == typed(2, **files({"path": "/a", "mode": 0o4755}), **users({"name": "core"}))
 
 
@@ -165,7 +170,7 @@ def test_texts_are_parsed_first() -> None:
         b'{"ignition": {"version": "3.3.0"}}',
         '{"ignition": {"version": "3.3.0"}, "systemd": {"units": [{"name": "a.timer"}]}}',
     )
-    assert merge(parent, child) == typed(3, **units({"name": "a.timer"}))
+    assert merge(parent, child) == typed(6, **units({"name": "a.timer"}))
 
 
 def test_a_text_that_ignition_refuses_is_not_merged() -> None:

@@ -474,6 +474,7 @@ def test_the_report_does_not_show_secrets(field: str) -> None:
 def test_only_text_of_some_length_can_be_secret() -> None:
     where = "6: error: storage.files[0].contents.inline"
     assert refusal(file_with("{{ 5 | secret }}")) == [f"{where}: only text can be secret"]
+    assert refusal(file_with("{{ tokne | secret }}")) == [f"{where}: 'tokne' is undefined"]
     assert refusal(file_with("{{ 'abc' | secret }}")) == [f"{where}: a secret has at least 4 characters"]
 
 

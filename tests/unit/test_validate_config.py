@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from ignition.errors import DocumentError, Entry, Mark, Severity
 from ignition.rules import Report, parse, validate
 
+STUB = "json: cannot unmarshal KIND into Go struct field versionStub"
+
 
 def config(minor: int = 3, **sections: Any) -> bytes:
     return json.dumps({"ignition": {"version": f"3.{minor}.0"}, **sections}).encode()
@@ -59,10 +61,9 @@ def test_problems_carry_the_line_and_column_of_the_value() -> None:
         (b"[]\n", "error at line 1 col 2: json: cannot unmarshal array into Go value of type util.versionStub"),
         (b"5", "error at line 0 col 0: json: cannot unmarshal number into Go value of type util.versionStub"),
         (b'{"ignition": "a\\n"}',
-         "error at line 1 col 19: json: cannot unmarshal string into Go struct field versionStub.ignition"
-          " of type struct { Version string }"),
+         f"error at line 1 col 19: {STUB}.ignition of type struct {{ Version string }}".replace("KIND", "string")),
         (b'{"ignition": {"version": 3}}',
-         "error at line 1 col 27: json: cannot unmarshal number into Go struct field versionStub.ignition.version of type string"),
+         f"error at line 1 col 27: {STUB}.ignition.version of type string".replace("KIND", "number")),
     ],
 )  # fmt: skip
 def test_what_is_no_config_is_fatal(raw: bytes, line: str) -> None:
@@ -94,7 +95,7 @@ def test_only_the_first_value_of_a_wrong_type_is_reported() -> None:
     report = validate(storage(files=[{"path": "relative"}, {"path": 'x\u20ac"', "mode": "\u20ac"}, {"mode": []}]))
     (problem,) = report.problems
     assert problem.path == "$.storage.files.1.mode"
-    assert str(problem).startswith("error at line 1 col 120: json: cannot unmarshal string into Go struct field")
+    assert str(problem).startswith("error at line 1 col 118: json: cannot unmarshal string into Go struct field")
 
 
 def test_rules_come_before_entries_defined_twice_and_those_before_unused_keys() -> None:
@@ -125,7 +126,7 @@ def test_of_equal_keys_the_last_is_looked_at() -> None:
 def test_a_null_where_go_has_a_struct_is_named(minor: int, is_named: bool) -> None:
     raw = config(minor, storage={"luks": [{"name": "a", "device": "/dev/a", "clevis": None}]})
     place = "$.storage.luks.0.clevis"
-    message = f"warning at {place}, line 1 col 103: context tree does not match content tree at {place}."
+    message = f"warning at {place}, line 1 col 101: context tree does not match content tree at {place}."
     hint = "Line and column reporting may be inconsistent. Unused keys may not be reported"
     assert lines(raw) == ([f"{message} {hint}"] if is_named else [])
 
