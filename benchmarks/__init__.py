@@ -1,6 +1,5 @@
 """Side-by-side runs against the servers people use today, on one machine, in one run: ratios, not absolute speeds.
 
-python -m benchmarks            both parts, three minutes at most; root
-python -m benchmarks.tftp       against dnsmasq and tftpd-hpa
-python -m benchmarks.dhcp       against dnsmasq, with Kea's perfdhcp as the client
+python -m benchmarks               all parts, as root
+python -m benchmarks web dhcp      some of them, by the names of their modules
 """

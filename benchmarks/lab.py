@@ -15,8 +15,9 @@ SERVER = "10.99.0.1"
 CLIENT = "10.99.255.1"
 SERVER_CPU = "0"
 LOAD_CPU = "1"
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 ROOT = Path(__file__).parents[1]
+FIRST_MAC = 0x000C01020304
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,13 +57,13 @@ def pinned(namespace: str, cpu: str, argv: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def server(ends: Cable, argv: Sequence[str], udp_port: int, log: Path) -> Iterator[int]:
-    """A running server, from the moment its UDP port is bound; gives its pid."""
+def server(ends: Cable, argv: Sequence[str], port: int, log: Path, protocol: str = "udp") -> Iterator[int]:
+    """A running server, from the moment its port is bound (`udp`) or listened on (`tcp`); gives its pid."""
     with log.open("wb") as output:
         command = pinned(ends.server, SERVER_CPU, argv)
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, start_new_session=True)
     try:
-        _await_port(process, udp_port, log)
+        _await_port(process, port, log, protocol)
         yield process.pid
     finally:
         process.terminate()
@@ -74,16 +75,17 @@ def server(ends: Cable, argv: Sequence[str], udp_port: int, log: Path) -> Iterat
         process.wait()
 
 
-def _await_port(process: subprocess.Popen[bytes], udp_port: int, log: Path) -> None:
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path, protocol: str) -> None:
     deadline = time.monotonic() + START_SECONDS
-    wanted = f":{udp_port:04X} "
+    # 0A is a listening socket; a UDP socket that is bound shows the wildcard as its remote end.
+    wanted = f":{port:04X} 00000000:0000 {'0A' if protocol == 'tcp' else ''}"
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        if wanted in Path(f"/proc/{process.pid}/net/udp").read_text():
+        if wanted in Path(f"/proc/{process.pid}/net/{protocol}").read_text():
             return
         time.sleep(0.05)
-    raise RuntimeError(f"{process.args!r} has not bound UDP port {udp_port}:\n{log.read_text(errors='replace')}")
+    raise RuntimeError(f"{process.args!r} has not bound {protocol} port {port}:\n{log.read_text(errors='replace')}")
 
 
 def load(ends: Cable, argv: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
@@ -137,7 +139,10 @@ boot: {{bios: file, uefi_x64: file}}
 images:
   node: {{directory: {folder}, kernel: file, initrd: file}}
 profiles:
-  - {{name: node, image: node, ignition: node.bu}}
+  - name: node
+    image: node
+    ignition: node.bu
+    values: {{ssh_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI core@rack, motd: Welcome to the rack.}}
 unknown_hosts: enrol
 default_profile: node
 hosts:
@@ -145,13 +150,58 @@ hosts:
 """
 
 
-def mayu(folder: Path, macs: Sequence[str] = ()) -> list[str]:
+def mac(number: int) -> str:
+    """The MAC of a known host; perfdhcp counts up in the same way."""
+    return ":".join(f"{FIRST_MAC + number:012x}"[at : at + 2] for at in range(0, 12, 2))
+
+
+def serial(number: int) -> str:
+    """The serial of a known host."""
+    return f"S{number:06d}"
+
+
+def address(number: int) -> str:
+    """The address of a known host, for up to 15,000 of them."""
+    return f"10.99.{number // 250 + 1}.{number % 250 + 1}"
+
+
+EMPTY_TEMPLATE = "variant: fcos\nversion: 1.4.0\n"
+
+
+def mayu(folder: Path, macs: Sequence[str] = (), template: str = EMPTY_TEMPLATE) -> list[str]:
     """The argv of the whole server, all of its workers, for a folder that holds `file`. The MACs are its known hosts."""
     hosts = "\n".join(
-        f"  - {{name: n{i}, macs: ['{mac}'], address: 10.99.{i // 250 + 1}.{i % 250 + 1}, profile: node}}"
+        f"  - {{name: n{i}, serial: {serial(i)}, macs: ['{mac}'], address: {address(i)}, profile: node,"
+        f" values: {{position: row 1 rack {i // 40} unit {i % 40}, secret: secret of {i}}}}}"
         for i, mac in enumerate(macs)
     )
-    (folder / "node.bu").write_text("variant: fcos\nversion: 1.4.0\n")
+    (folder / "node.bu").write_text(template)
     config = folder / "mayu.yaml"
     config.write_text(MAYU_CONFIG.format(address=SERVER, folder=folder, hosts=hosts or "  []"))
     return [sys.executable, "-m", "mayu_py", "serve", "--config", str(config)]
+
+
+NGINX_CONFIG = """\
+daemon off;
+user root;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 100000000;
+  open_file_cache max=20000;
+  client_body_temp_path {folder}/body;
+  server {{ listen {address}:80 backlog=4096; root {root}; default_type application/octet-stream; }}
+}}
+"""
+
+
+def nginx(folder: Path, root: Path) -> list[str]:
+    """The argv of nginx with static files, as well tuned as it is for them: open files are kept, nothing is logged."""
+    config = folder / "nginx.conf"
+    config.write_text(NGINX_CONFIG.format(folder=folder, root=root, address=SERVER))
+    return ["nginx", "-p", str(folder), "-c", str(config)]

@@ -28,10 +28,11 @@ def run() -> list[Row]:
         with tempfile.TemporaryDirectory(prefix="bench-serve-") as folder, lab.cable() as ends:
             (Path(folder) / "file").write_bytes(b"x")
             measured.append(_start(ends, lab.mayu(Path(folder), macs)))
+    seconds, sizes, counts = ([{US: value} for value in values] for values in zip(*measured, strict=True))
     return [
-        Row(f"from start to ready, {HOSTS} known hosts", "ms", [{US: seconds * 1000} for seconds, _, _ in measured], False),
-        Row(f"memory of all processes, idle, {HOSTS} known hosts", "MB", [{US: size} for _, size, _ in measured], False),
-        Row("processes", "", [{US: count} for _, _, count in measured], False),
+        Row(f"from start to ready, {HOSTS} known hosts", "ms", [{US: one[US] * 1000} for one in seconds], False, limit=2000),
+        Row(f"memory of all processes, idle, {HOSTS} known hosts", "MB", sizes, False, limit=250),
+        Row("processes", "", counts, False),
     ]
 
 

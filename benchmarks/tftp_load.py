@@ -35,11 +35,12 @@ class Totals:
 
 @dataclass(frozen=True)
 class Job:
-    """What every client asks for. `size` in bytes."""
+    """What every client asks for. `size` in bytes; `source` is the address to ask from, if not any."""
 
     server: tuple[str, int]
     size: int
     request: bytes
+    source: str = ""
 
 
 class Fetch:
@@ -54,6 +55,8 @@ class Fetch:
 
     def _open(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if self._job.source:
+            self.socket.bind((self._job.source, 0))
         self._negotiated = False
         self._block_size, self._window = 512, 1
         self._block = self._since_ack = self._got = 0
@@ -125,12 +128,23 @@ class Fetch:
         self.socket.send(b"\0\4%c%c" % (self._block >> 8 & 0xFF, self._block & 0xFF))
 
     def _begin_anew(self) -> None:
+        self._count()
+        self.socket.close()
+        self._open()
+
+    def _count(self) -> None:
         if self._got == self._job.size:
             self._totals.files += 1
         else:
             self._totals.errors.append(f"got {self._got} bytes of {self._job.size}")
-        self.socket.close()
-        self._open()
+
+
+def request(file: str, block_size: int, window: int) -> bytes:
+    """A read request (RFC 1350, 2348, 7440)."""
+    words = [file, "octet", "blksize", str(block_size)]
+    if window > 1:
+        words += ["windowsize", str(window)]
+    return b"\0\1" + "".join(f"{word}\0" for word in words).encode()
 
 
 def load(job: Job, clients: int, seconds: float, warm_up: float) -> Totals:
@@ -181,11 +195,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--warm-up", type=float, default=0.3)
     args = parser.parse_args()
-    words = [args.file, "octet", "blksize", str(args.block_size)]
-    if args.window > 1:
-        words += ["windowsize", str(args.window)]
-    request = b"\0\1" + "".join(f"{word}\0" for word in words).encode()
-    totals = load(Job((args.server, 69), args.size, request), args.clients, args.seconds, args.warm_up)
+    wanted = request(args.file, args.block_size, args.window)
+    totals = load(Job((args.server, 69), args.size, wanted), args.clients, args.seconds, args.warm_up)
     sys.stdout.write(json.dumps(asdict(totals)) + "\n")
 
 

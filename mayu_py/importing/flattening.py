@@ -17,10 +17,12 @@ from mayu_py.importing.report import Journal
 MARKER = "not_translated"
 MOST_TOKENS = 100_000
 # What a loop's variable would hide, and what Jinja keeps for itself.
-_RESERVED = frozenset(
-    "host server network values image report_url ignition_url etcd_discovery_url loop range "
-    "and or not in is if else for true false none True False None".split()
-)
+# fmt: off
+_RESERVED = frozenset({
+    "host", "server", "network", "values", "image", "report_url", "ignition_url", "etcd_discovery_url", "loop", "range",
+    "and", "or", "not", "in", "is", "if", "else", "for", "true", "false", "none", "True", "False", "None",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,14 @@ def _token(cluster: Path, journal: Journal) -> str | None:
     if not text:
         return None
     node = _node("cluster.json", text, journal)
-    config = node.by_key.get("Config") if isinstance(node, MapNode) else None
+    if not isinstance(node, MapNode):
+        journal.left(node.mark, "cluster.json", f"an object is expected, here is {node.describe()}")
+        return None
+    known = ("GitStore", "Config")
+    for key, _ in node.entries:
+        if key.text not in known:
+            journal.dropped(key.mark, f"cluster.json: {key.text[:60]!r}", "no key that Mayu reads here")
+    config = node.by_key.get("Config")
     found = config.by_key if isinstance(config, MapNode) else {}
     if isinstance(url := found.get("EtcdDiscoveryURL"), ScalarNode) and url.text:
         journal.dropped(url.mark, f"EtcdDiscoveryURL: {url.text[:80]}", "mayu's own discovery serves the tokens")

@@ -60,9 +60,12 @@ def admin_face(path: Path, more: str = "", port: int = 0, *, fresh: bool = True)
         scheme = "https" if read.settings.admin.tls else "http"
         yield Served(f"{scheme}://127.0.0.1:{taken}", read, file)
     finally:
-        os.close(inside)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
+        # Granian's own process has the other end too: when nobody has it any more, the port is free.
+        while select.select([inside], [], [], START_SECONDS)[0] and os.read(inside, 16):
+            pass
+        os.close(inside)
 
 
 def main(file: str, listener: str, outside: str) -> None:

@@ -53,14 +53,23 @@ SETTINGS = Settings(
 )
 
 
+def _one_port() -> tuple[socket.socket, socket.socket]:
+    """Sockets of one number. The kernel chooses it for UDP, and somebody may have it for TCP."""
+    while True:
+        udp = listen_udp(LOOPBACK, 0)
+        try:
+            return udp, listen_tcp(LOOPBACK, udp.getsockname()[1])
+        except OSError:
+            udp.close()
+
+
 class Server:
     """The worker's loop in a thread."""
 
     def __init__(self, path: Path, dns: Dns) -> None:
         self.path = path
-        self.udp = listen_udp(LOOPBACK, 0)
+        self.udp, self.tcp = _one_port()
         self.port = self.udp.getsockname()[1]
-        self.tcp = listen_tcp(LOOPBACK, self.port)
         self.desk = Desk("dns", SETTINGS, lambda: SqliteStore(path))
         self.desk.open()
         self.stop_read, self.stop_write = os.pipe()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mayu_py.services.http import admin
+from mayu_py.store import ReloadOutcome
 from tests.integration.http_face import Faces, faces
 
 
@@ -93,6 +94,15 @@ def test_the_config_is_shown_and_a_new_one_goes_to_whoever_can_run_it(face: Face
     face.admin.extensions[admin.RELOAD] = lambda text, by: given.append((text, by))
     assert face.ask("PUT", "/admin/mayu_config", data="networks: []").status_code == 202
     assert given == [("networks: []", "local")]
+
+
+def test_the_config_is_read_again_when_asked(face: Faces) -> None:
+    assert face.ask("POST", "/v1/reload").status_code == 501
+    outcomes = [ReloadOutcome(True, 2, (), {"hosts": 1}), ReloadOutcome(False, 2, ("a.yaml:1: error: x",))]
+    face.admin.extensions[admin.REREAD] = lambda by: outcomes.pop(0)
+    assert face.ask("POST", "/v1/reload").json == {"generation": 2, "changes": {"hosts": 1}}
+    refused = face.ask("POST", "/v1/reload")
+    assert (refused.status_code, refused.json["detail"]) == (400, "a.yaml:1: error: x")
 
 
 def test_what_the_admin_face_lost_says_so(face: Faces) -> None:

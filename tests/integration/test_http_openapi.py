@@ -14,7 +14,7 @@ from mayu_py.core.access import Credentials
 from mayu_py.errors import ConfigError
 from mayu_py.services.http import admin
 from mayu_py.services.http.admin import CREDENTIALS, ENDPOINTS
-from mayu_py.store import WorkerStatus
+from mayu_py.store import ReloadOutcome, WorkerStatus
 from tests.integration.http_face import Faces, faces, tokens
 
 EXAMPLES = settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -43,6 +43,7 @@ def test_the_face_does_what_its_document_says(tmp_path: Path, mode: GenerationMo
     with faces(tmp_path, tokens(files=str(tmp_path))) as face:
         face.desk.store.set_workers([WorkerStatus("admin-1", 1, True, 0)])
         face.admin.extensions[admin.RELOAD] = reload
+        face.admin.extensions[admin.REREAD] = lambda by: ReloadOutcome(True, 2)
         schema = schemathesis.openapi.from_wsgi("/openapi.json", application(face))
         exercised = set()
         for found in schema.get_all_operations():

@@ -229,7 +229,7 @@ def test_names_are_completed_and_failures_are_silent(ctl: Ctl) -> None:
     assert completed(ctl, "mayuctl status node-", 2) == "plain,node-1\nplain,node-2\n"
     assert completed(ctl, "mayuctl pin node-1 d", 3) == "plain,disk\n"
     assert completed(ctl, "mayuctl set node-1 state run", 4) == "plain,running\n"
-    assert completed(Ctl(ctl.home, {"MAYU_SERVER": "http://127.0.0.1:9"}), "mayuctl status node-", 2) == ""
+    assert completed(Ctl(ctl.home, {"MAYU_SERVER": "http://127.0.0.1:9"}), "mayuctl status node-", 2).strip() == ""
 
 
 def test_a_host_name_is_escaped_in_the_request(ctl: Ctl) -> None:

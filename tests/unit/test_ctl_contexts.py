@@ -61,14 +61,13 @@ def test_the_first_context_is_used_and_a_removed_one_is_not() -> None:
     assert book == Book("lab", {"lab": lab, "live": live})
     assert book.using("live").current == "live"
     assert book.without("lab") == Book(None, {"live": live})
-    for mistake in (
-        lambda: book.adding("lab", lab, use=True),
-        lambda: book.adding("a b", lab, use=True),
-        lambda: book.using("x"),
-        lambda: book.without("x"),
-    ):
-        with pytest.raises(MayuError):
-            mistake()
+    with pytest.raises(MayuError, match="there is a context 'lab' already"):
+        book.adding("lab", lab, use=True)
+    with pytest.raises(MayuError, match="cannot name a context"):
+        book.adding("a b", lab, use=True)
+    for verb in (book.using, book.without):
+        with pytest.raises(MayuError, match="there is no context 'x'"):
+            verb("x")
 
 
 def test_a_relative_xdg_config_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

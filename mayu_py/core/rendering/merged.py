@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from ignition import model, rules
 from ignition.document import DocumentError
-from ignition.merging import merge
+from ignition.merging import merge_in_spec
 from ignition.specs import OLDEST
 from mayu_py.core.rendering.files import File
 
@@ -17,7 +17,7 @@ def beneath(config: bytes, files: Sequence[File], host: str) -> bytes:
     """
     if not files:
         return config
-    merged = model.encode(merge(_parent(files), config))
+    merged = model.encode(merge_in_spec(_parent(files), config))
     report = rules.validate(merged, f"the config of {host} with its network files")
     if report.is_fatal:
         raise DocumentError(report.problems)

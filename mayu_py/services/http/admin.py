@@ -23,6 +23,7 @@ from mayu_py.services.http.schemas import problems as wrongs
 CREDENTIALS = "mayu.credentials"
 # The application's extension that takes a new config file's text and who wants it, if there is one.
 RELOAD = old_admin.RELOAD
+REREAD = rest_server.REREAD
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 ANYONE = Caller("anyone", Role.READ)
 

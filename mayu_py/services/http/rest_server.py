@@ -6,14 +6,18 @@ from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 
-from flask import Response
+from flask import Response, current_app
 
 from mayu_py.core.access import Role
 from mayu_py.services.http import metrics, views
 from mayu_py.services.http.problems import HttpProblem
 from mayu_py.services.http.rest_hosts import view
 from mayu_py.services.http.routes import Call, Endpoint, Result
-from mayu_py.services.http.schemas import INTEGER, STRING, array, obj
+from mayu_py.services.http.schemas import INTEGER, STRING, array, mapping, obj
+from mayu_py.store import ReloadOutcome
+
+REREAD = "mayu.reread"
+"""The application's extension that reads the config again: who wants it -> ReloadOutcome."""
 
 _COUNTER = obj({"worker": STRING, "name": STRING, "reason": STRING, "count": INTEGER})
 _WORKER = obj({"worker": STRING, "pid": INTEGER, "ready": {"type": "boolean"}, "restarts": INTEGER, "generation": INTEGER})
@@ -56,6 +60,18 @@ def about(call: Call) -> Result:
     return Result({"mayu": release(), "api": "v1", "python": platform.python_version()})
 
 
+def reload(call: Call) -> Result:
+    """Read the config file again, and run it if it is good."""
+    reread = current_app.extensions.get(REREAD)
+    if reread is None:
+        raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, "this server reads its config when it starts", hint="start mayu again")
+    outcome: ReloadOutcome = reread(call.caller.name)
+    if not outcome.accepted:
+        hint = f"generation {outcome.generation} goes on serving"
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "\n".join(outcome.problems), hint=hint)
+    return Result({"generation": outcome.generation, "changes": dict(outcome.changes)})
+
+
 def welcome(call: Call) -> Response:
     """Who answers here."""
     return Response(f"this is the admin face of mayu {release()}; /openapi.json describes it\n", content_type="text/plain")
@@ -91,6 +107,11 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/counters", Role.READ, "What was counted", counters, {200: array(_COUNTER)}),
     Endpoint("GET", "/v1/workers", Role.READ, "The worker processes", workers, {200: array(_WORKER)}),
     Endpoint("GET", "/v1/version", Role.READ, "Which mayu this is", about, {200: _VERSION}),
+    Endpoint(
+        *("POST", "/v1/reload", Role.ADMIN, "Read the config file again", reload),
+        {200: obj({"generation": INTEGER, "changes": mapping()})},
+        problems=(501,),
+    ),
     Endpoint("GET", "/metrics", Role.READ, "Metrics for Prometheus", prometheus, {200: "text/plain"}, tag="watch"),
     Endpoint("GET", "/healthz", None, "Whether this worker answers", healthz, {200: "text/plain"}, tag="watch"),
     Endpoint("GET", "/readyz", None, "Whether every worker serves", readyz, {200: "text/plain"}, problems=(503,), tag="watch"),

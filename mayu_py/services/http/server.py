@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from granian.constants import Interfaces
@@ -24,6 +25,7 @@ from mayu_py.services.http.doors import Door
 from mayu_py.services.http.front import Front
 from mayu_py.services.http.replacing import Replacement
 from mayu_py.services.http.watches import FOLLOW, Watches
+from mayu_py.store.generations import request_reload
 
 Face = Front | Back
 
@@ -105,6 +107,7 @@ def serve_admin(
         told = senders.plain(desk.settings) if door is None else senders.secured(desk.settings, door)
         application = admin.application(desk, renderer)
         application.extensions[admin.RELOAD] = Replacement(desk)
+        application.extensions[admin.REREAD] = partial(request_reload, desk.store)
         return Back(desk, application, told, door, ready)
 
     _serve(open_desk, face, listener, behind, stop_fd)
