@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import unpacked
+
 PACKAGES = (
-    "dnsmasq-base", "kea-dhcp4-server", "tftpd-hpa", "atftpd", "nginx", "nsd", "ignition", "kea-admin", "wrk", "dnsperf",
+    "dnsmasq-base", "kea-dhcp4-server", "tftpd-hpa", "nginx", "nsd", "ignition", "kea-admin", "wrk", "dnsperf",
 )  # fmt: skip
 """Peers and load generators, as Debian names them."""
 
@@ -46,4 +48,5 @@ def _versions() -> dict[str, str]:
     argv = ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES]
     # It fails for those that are missing, and tells of the others all the same.
     told = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    return dict(line.split(" ", 1) for line in told.splitlines() if not line.endswith(" "))
+    installed = dict(line.split(" ", 1) for line in told.splitlines() if not line.endswith(" "))
+    return {**installed, **unpacked.version()}

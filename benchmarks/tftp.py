@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import lab
+from benchmarks import lab, unpacked
 from benchmarks.results import BEST, Row, publish
 
 FILE_SIZE = 1_000_000
@@ -57,7 +57,7 @@ def tftpd_hpa(root: Path) -> list[str]:
 def atftpd(root: Path) -> list[str]:
     """atftpd, standalone, with a thread for each transfer; the one of them that knows windows."""
     return [
-        "atftpd", "--daemon", "--no-fork", "--user", "root.root", "--bind-address", lab.SERVER, "--no-multicast",
+        str(unpacked.atftpd()), "--daemon", "--no-fork", "--user", "root.root", "--bind-address", lab.SERVER, "--no-multicast",
         "--maxthread", "1000", "--logfile", "/dev/null", str(root),
     ]  # fmt: skip
 

@@ -18,8 +18,9 @@ from mayu_py import log as logs
 from mayu_py.config import Config
 from mayu_py.core.difference import compare
 from mayu_py.core.exchange import TftpRead
+from mayu_py.core.faces import Admin, Dns
 from mayu_py.core.inventory import configured
-from mayu_py.core.settings import Admin, DhcpMode, Dns, Network
+from mayu_py.core.networks import DhcpMode, Network
 from mayu_py.errors import MayuError, StartError, StoreError
 from mayu_py.services import dhcp, dhcp_admission, dhcp_rogue
 from mayu_py.services import dns as dns_service

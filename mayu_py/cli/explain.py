@@ -10,7 +10,8 @@ from mayu_py import config
 from mayu_py.cli import steps
 from mayu_py.cli.options import CONFIG
 from mayu_py.core.hosts import Host, Mac, Uuid
-from mayu_py.core.settings import Network, Settings
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Settings
 from mayu_py.errors import MayuError
 from mayu_py.rehearsal.clients import ARCHITECTURES, Machine, Place
 from mayu_py.rehearsal.engine import Engine

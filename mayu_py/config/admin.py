@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ignition.document import Problem
 from mayu_py.config.findings import URL_NAME, unique
-from mayu_py.core.settings import Admin, AdminTls, Settings
+from mayu_py.core.faces import Admin, AdminTls
+from mayu_py.core.settings import Settings
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from ignition.document import Problem
 from mayu_py.config.findings import LABEL, LABEL_HINT, listed, unique, usable
-from mayu_py.core.settings import DhcpMode, HostEntry, Settings
+from mayu_py.core.networks import DhcpMode
+from mayu_py.core.settings import HostEntry, Settings
 
 
 def _profiles(settings: Settings) -> Iterator[Problem]:

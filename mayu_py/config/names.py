@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from ignition.document import Problem
 from mayu_py.config.findings import listed
+from mayu_py.core.faces import Dns
 from mayu_py.core.inventory import configured
 from mayu_py.core.records import SERVER_LABEL, qualified, records
-from mayu_py.core.settings import Dns, Settings
+from mayu_py.core.settings import Settings
 from mayu_py.core.zones import Type, Zones
 
 LONGEST_DNS_TTL = 86400

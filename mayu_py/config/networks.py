@@ -5,7 +5,8 @@ from itertools import combinations
 
 from ignition.document import Problem
 from mayu_py.config.findings import LABEL, LABEL_HINT, unique, usable
-from mayu_py.core.settings import DhcpMode, Network, Settings
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings
 
 MINIMUM_LEASE_SECONDS = 60.0
 LABEL_BYTES = 63

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 from ignition.document import Problem
+from mayu_py.core.networks import Network
 from mayu_py.core.nics import LONGEST_NAME, Bond, Nic, is_interface_name, is_pattern
-from mayu_py.core.settings import Network, NetworkFiles, Settings
+from mayu_py.core.settings import NetworkFiles, Settings
 
 VLANS = range(1, 4095)  # IEEE 802.1Q: 0 is no VLAN, 4095 is reserved
 MTUS = range(68, 65536)  # RFC 791

@@ -1,6 +1,6 @@
 """Address ranges: which addresses are free. Knows nothing of leases or hosts."""
 
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -25,11 +25,13 @@ class Range:
         """Whether the two have an address in common."""
         return self.start <= other.end and other.start <= self.end
 
-    def first_free(self, taken: Collection[IPv4Address]) -> IPv4Address:
-        """The lowest address that is not taken. Raises RangeExhausted with the range's name."""
-        numbers = {int(address) for address in taken}
-        for number in range(int(self.start), int(self.end) + 1):
-            if number not in numbers:
+    def first_free(self, taken: Container[int], after: int = 0) -> IPv4Address:
+        """The lowest address beyond `after` that is not taken. Raises RangeExhausted with the range's name.
+
+        Taken addresses are numbers: making thousands of them from a set of addresses costs more than all the rest.
+        """
+        for number in range(max(int(self.start), after + 1), int(self.end) + 1):
+            if number not in taken:
                 return IPv4Address(number)
         raise RangeExhausted(
             f"{self.name} ({self.start} to {self.end}) has no free address: all {len(self)} are taken",

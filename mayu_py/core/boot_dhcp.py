@@ -7,7 +7,8 @@ from urllib.parse import quote
 from mayu_py.core import firmware
 from mayu_py.core.exchange import UNSET, Answer, Conflict, DhcpKind, DhcpRequest, Enrol, Event, Learned, Lease, Nak, Reached
 from mayu_py.core.hosts import Host, Stage
-from mayu_py.core.settings import DhcpMode, Network, Settings, UnknownHosts
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 
 Reasons: TypeAlias = tuple[str, ...]

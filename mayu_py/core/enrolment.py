@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import ENROLLED, Host, Identity
 from mayu_py.core.inventory import Changes, Inventory, Note
-from mayu_py.core.settings import DhcpMode, Network, UnknownHosts
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import AddressTaken, RangeExhausted
 
@@ -87,9 +88,10 @@ class _Registry:
         self._settings = snapshot.settings
         self.new: dict[str, Host] = {}
         self._by_sign: dict[str, Host] = {}
-        self._taken = {*snapshot.by_address, *avoid}
+        self._taken = set(map(int, (*snapshot.by_address, *avoid)))
         for network in self._settings.networks:
-            self._taken |= {address for address in (network.address, network.gateway) if address is not None}
+            self._taken |= {int(address) for address in (network.address, network.gateway) if address is not None}
+        self._last: dict[str, int] = {}  # In each network all addresses of the range up to this one are taken.
         self._members = Counter(host.profile for host in snapshot.hosts.values())
 
     def host(self, newcomer: Newcomer) -> Host:
@@ -99,7 +101,7 @@ class _Registry:
         host = self._snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
         if host is None:
             host = self._record(newcomer)
-            self._taken.update(host.all_addresses)
+            self._taken.update(map(int, host.all_addresses))
             self._members[host.profile] += 1
             self.new[host.name] = host
             self._by_sign |= dict.fromkeys(signs, host)
@@ -135,10 +137,12 @@ class _Registry:
                 hint="give the network a `range`, or set `unknown_hosts: ignore`",
             )
         if chosen is not None:
-            if chosen in self._taken:
+            if int(chosen) in self._taken:
                 raise AddressTaken(f"{chosen}, chosen for {who}, was given to another meanwhile", hint="it asks again")
             return chosen
-        return network.range.of(network.name).first_free(self._taken)
+        address = network.range.of(network.name).first_free(self._taken, self._last.get(network.name, 0))
+        self._last[network.name] = int(address) - 1
+        return address
 
     def _profile(self) -> str | None:
         """The first profile, in the config's order, that has fewer hosts than its quantity; else the default."""

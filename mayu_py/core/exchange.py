@@ -5,7 +5,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 
 from mayu_py.core.hosts import Host, Identity, Stage, State
-from mayu_py.core.settings import Network
+from mayu_py.core.networks import Network
 
 UNSET = IPv4Address(0)
 

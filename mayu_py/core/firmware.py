@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mayu_py.core.settings import BootFiles
+from mayu_py.core.faces import BootFiles
 
 
 @dataclass(frozen=True, slots=True)

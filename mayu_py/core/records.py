@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
+from mayu_py.core.faces import Dns
 from mayu_py.core.hosts import Host
-from mayu_py.core.settings import Dns, Settings
+from mayu_py.core.settings import Settings
 from mayu_py.core.zones import WILDCARD, Data, Name, Record, Type
 
 # The server's own name below the zone.

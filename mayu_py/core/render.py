@@ -11,11 +11,12 @@ from ignition.render import Rendered, Template
 from ignition.render.text import BadText, Text
 from ignition.secrets import SHORTEST, Secret, Secrets, redact_config
 from mayu_py.core.hosts import Host
+from mayu_py.core.networks import Network
 from mayu_py.core.rendering.interfaces import interfaces
 from mayu_py.core.rendering.keyfiles import keyfiles
 from mayu_py.core.rendering.merged import beneath
 from mayu_py.core.rendering.networkd import networkd
-from mayu_py.core.settings import Image, Network, NetworkFiles, Profile, Settings
+from mayu_py.core.settings import Image, NetworkFiles, Profile, Settings
 
 
 @dataclass(frozen=True, slots=True)

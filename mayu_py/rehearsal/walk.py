@@ -8,7 +8,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Address
 from urllib.parse import quote, urlsplit
 
-from mayu_py.core.settings import DhcpMode, Network
+from mayu_py.core.networks import DhcpMode, Network
 from mayu_py.rehearsal import clients
 from mayu_py.rehearsal.clients import Machine, Place
 from mayu_py.rehearsal.engine import Engine

@@ -19,7 +19,8 @@ from mayu_py.core.enrolment import Enrolment, Newcomer, enrol, readdress
 from mayu_py.core.exchange import Answer, Event, Learned, Reached, Request
 from mayu_py.core.hosts import Host
 from mayu_py.core.inventory import Changes, Inventory, compose
-from mayu_py.core.settings import Network, Settings
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.verbs import Verb, carry_out
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError

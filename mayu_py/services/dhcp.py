@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from mayu_py.core.enrolment import Newcomer
 from mayu_py.core.exchange import Conflict, DhcpKind, Enrol, Lease, Nak
-from mayu_py.core.settings import Network
+from mayu_py.core.networks import Network
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.services import arp
 from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel

@@ -10,7 +10,7 @@ from time import monotonic
 from mayu_py.core.enrolment import Newcomer, candidate
 from mayu_py.core.exchange import Conflict
 from mayu_py.core.hosts import Host
-from mayu_py.core.settings import Network
+from mayu_py.core.networks import Network
 from mayu_py.errors import AddressTaken, RangeExhausted, StoreError
 from mayu_py.services import packet_sockets
 from mayu_py.services.desk import Desk

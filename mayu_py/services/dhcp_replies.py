@@ -4,7 +4,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from mayu_py.core.exchange import Lease
-from mayu_py.core.settings import DhcpMode, Network, Settings
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings
 from mayu_py.services.dhcp_messages import HTTP_CLIENT, PXE_CLIENT
 from mayu_py.wire import dhcp4, ipxe
 from mayu_py.wire.dhcp4 import Message, MessageType, Option

@@ -5,7 +5,8 @@ import socket
 from ipaddress import IPv4Address
 from time import monotonic
 
-from mayu_py.core.settings import DhcpMode, Network, Settings
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings
 from mayu_py.services import packet_sockets
 from mayu_py.services.desk import Desk
 from mayu_py.wire import Malformed, dhcp4, udp4

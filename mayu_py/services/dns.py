@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from mayu_py.core.settings import Dns
+from mayu_py.core.faces import Dns
 from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
 from mayu_py.services.desk import Desk
 from mayu_py.services.dns_forward import Forwarders

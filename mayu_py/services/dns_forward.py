@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mayu_py.core.dns_cache import Bounded
-from mayu_py.core.settings import Forwarder
+from mayu_py.core.faces import Forwarder
 from mayu_py.services.dns_loop import Counts, Loop
 from mayu_py.wire import Malformed
 from mayu_py.wire.dns import CD, EMPTY, Query, Rcode

@@ -9,8 +9,9 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from mayu_py.core.dns_cache import Bounded
+from mayu_py.core.faces import Dns
 from mayu_py.core.records import records
-from mayu_py.core.settings import Dns, Settings
+from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.zones import Answer, Name, Type, Zones
 from mayu_py.errors import StoreError

@@ -10,7 +10,8 @@ import pytest
 from mayu_py.core.enrolment import Newcomer
 from mayu_py.core.exchange import IgnitionRequest, TftpRead
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State
-from mayu_py.core.settings import AddressRange, HostEntry, Network, Profile, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import HostEntry, Profile, Settings, UnknownHosts
 from mayu_py.services.desk import Desk
 from mayu_py.store.sqlite import SqliteStore
 

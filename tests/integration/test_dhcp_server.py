@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from mayu_py.core.exchange import ScriptRequest
 from mayu_py.core.hosts import Identity, Mac
-from mayu_py.core.settings import AddressRange, DhcpMode, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, DhcpMode, Network
+from mayu_py.core.settings import HostEntry, Settings, UnknownHosts
 from mayu_py.services.datagrams import prepare
 from mayu_py.services.desk import Desk
 from mayu_py.services.dhcp import DhcpServer, Sockets

@@ -28,7 +28,9 @@ import sys
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import EtcdDiscovery, Network, Settings
+from mayu_py.core.faces import EtcdDiscovery
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Settings
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import server, watches
 from mayu_py.store.sqlite import SqliteStore

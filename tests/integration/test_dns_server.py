@@ -22,8 +22,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mayu_py.core.enrolment import Newcomer
+from mayu_py.core.faces import Cluster, Dns, DomainName, Etcd, Forwarder
 from mayu_py.core.hosts import Identity, Mac
-from mayu_py.core.settings import AddressRange, Cluster, Dns, DomainName, Etcd, Forwarder, HostEntry, Network, Settings
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import HostEntry, Settings
 from mayu_py.services import dns_tcp
 from mayu_py.services.desk import Desk
 from mayu_py.services.dns import DnsServer, listen_tcp, listen_udp

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mayu_py.core.enrolment import Newcomer
 from mayu_py.core.hosts import Host, Identity, Mac
-from mayu_py.core.settings import AddressRange, Network, Profile, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import Profile, Settings, UnknownHosts
 from mayu_py.core.verbs import Delete
 from mayu_py.errors import RangeExhausted
 from mayu_py.services.desk import Desk

@@ -32,7 +32,8 @@ from mayu_py.core.exchange import (
     TftpRead,
 )
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State, Uuid
-from mayu_py.core.settings import Image, Network, Profile, Settings, UnknownHosts
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Image, Profile, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 
 SERVER, OWN, OTHER = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.11"), IPv4Address("10.77.0.12")

@@ -24,8 +24,10 @@ from mayu_py.core.exchange import (
     Reply,
     ScriptRequest,
 )
+from mayu_py.core.faces import BootFiles
 from mayu_py.core.hosts import ENROLLED, Host, Identity, Mac, Stage
-from mayu_py.core.settings import BootFiles, DhcpMode, Network, Settings, UnknownHosts
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 
 SERVER, OWNER, OWN, OTHER = (IPv4Address(f"10.1.0.{n}") for n in (1, 2, 11, 12))

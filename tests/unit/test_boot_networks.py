@@ -9,7 +9,8 @@ import pytest
 from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Answer, DhcpKind, DhcpRequest, Enrol, Lease, Nak
 from mayu_py.core.hosts import Host, Identity, Mac
-from mayu_py.core.settings import DhcpMode, Network, Settings, UnknownHosts
+from mayu_py.core.networks import DhcpMode, Network
+from mayu_py.core.settings import Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 
 NEAR = Network("near", IPv4Network("10.1.0.0/24"), interface="br0", address=IPv4Address("10.1.0.1"))

@@ -5,7 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from mayu_py.core.difference import Delta, Difference, compare
-from mayu_py.core.settings import HostEntry, Http, Image, Network, Profile, Settings
+from mayu_py.core.faces import Http
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import HostEntry, Image, Profile, Settings
 
 A = HostEntry(name="a", address=IPv4Address("10.77.0.11"), profile="node")
 B = HostEntry(name="b", address=IPv4Address("10.77.0.12"), profile="node")

@@ -8,7 +8,8 @@ import pytest
 from mayu_py.core.enrolment import Newcomer, candidate, enrol, readdress
 from mayu_py.core.hosts import ENROLLED, Host, Identity, Mac
 from mayu_py.core.inventory import Changes, Inventory, Note, Told, compose
-from mayu_py.core.settings import AddressRange, DhcpMode, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, DhcpMode, Network
+from mayu_py.core.settings import HostEntry, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import AddressTaken, RangeExhausted
 

@@ -9,7 +9,8 @@ from mayu_py.core.boot import decide
 from mayu_py.core.exchange import DhcpKind, Lease
 from mayu_py.core.hosts import Mac, Uuid
 from mayu_py.core.inventory import configured
-from mayu_py.core.settings import HostEntry, Network, Settings
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import HostEntry, Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.services.dhcp_messages import understand
 from mayu_py.wire import dhcp4

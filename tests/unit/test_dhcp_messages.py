@@ -9,7 +9,8 @@ import pytest
 from ignition.document import Duration
 from mayu_py.core.exchange import DhcpKind, DhcpRequest, Lease
 from mayu_py.core.hosts import Host, Identity, Mac, Uuid
-from mayu_py.core.settings import DhcpMode, Network, Route, Settings
+from mayu_py.core.networks import DhcpMode, Network, Route
+from mayu_py.core.settings import Settings
 from mayu_py.services.dhcp_messages import understand
 from mayu_py.services.dhcp_replies import Replies
 from mayu_py.wire import Malformed, dhcp4

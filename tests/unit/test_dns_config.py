@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mayu_py import config
-from mayu_py.core.settings import Dns, DomainName, Etcd, Forwarder
+from mayu_py.core.faces import Dns, DomainName, Etcd, Forwarder
 
 HEAD = """\
 networks:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mayu_py.core.faces import Cluster, Dns, DomainName, Etcd
 from mayu_py.core.hosts import Host
+from mayu_py.core.networks import Network
 from mayu_py.core.records import records, reverse_zones
-from mayu_py.core.settings import Cluster, Dns, DomainName, Etcd, Network, Settings
+from mayu_py.core.settings import Settings
 from mayu_py.core.zones import LONGEST_CHAIN, Answer, Name, Record, Type, Zones
 
 DNS = Dns(

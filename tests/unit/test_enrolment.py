@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mayu_py.core.enrolment import Newcomer, enrol
 from mayu_py.core.hosts import Host, Identity, Mac
-from mayu_py.core.settings import AddressRange, Network, Profile, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import Profile, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted
 

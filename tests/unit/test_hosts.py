@@ -93,13 +93,13 @@ RANGES = st.tuples(st.integers(1, 2**32 - 300), st.integers(0, 200)).map(
 
 @given(RANGES, st.data())
 def test_a_range_hands_out_each_of_its_addresses_once_and_then_refuses(addresses: Range, data: st.DataObject) -> None:
-    reserved = set(data.draw(st.lists(st.integers(0, len(addresses) - 1).map(lambda n: addresses.start + n), max_size=20)))
+    reserved = set(data.draw(st.lists(st.integers(0, len(addresses) - 1).map(lambda n: int(addresses.start) + n), max_size=20)))
     taken = set(reserved)
     for _ in range(len(addresses) - len(reserved)):
         address = addresses.first_free(taken)
         assert address in addresses
-        assert address not in taken
-        taken.add(address)
+        assert int(address) not in taken
+        taken.add(int(address))
     with pytest.raises(RangeExhausted, match="has no free address"):
         addresses.first_free(taken)
 

@@ -4,7 +4,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from mayu_py.core.hosts import Host, State
-from mayu_py.core.settings import AddressRange, Network, Profile, Settings
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import Profile, Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.services.http.metrics import exposition
 from mayu_py.store import Status, WorkerStatus

@@ -23,20 +23,11 @@ from ignition.render import Template
 from mayu_py.config import Config
 from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Answer
+from mayu_py.core.faces import BootFiles
 from mayu_py.core.hosts import Mac, Uuid
+from mayu_py.core.networks import AddressRange, DhcpMode, Network
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import (
-    AddressRange,
-    BootFiles,
-    DhcpMode,
-    HostEntry,
-    Image,
-    Install,
-    Network,
-    Profile,
-    Settings,
-    UnknownHosts,
-)
+from mayu_py.core.settings import HostEntry, Image, Install, Profile, Settings, UnknownHosts
 from mayu_py.rehearsal.captured import Replay
 from mayu_py.rehearsal.desk import RehearsalDesk
 from mayu_py.rehearsal.dhcp import DhcpRehearsal

@@ -11,9 +11,10 @@ from ignition.render import Template
 from mayu_py.core.causes import Source, regions
 from mayu_py.core.hosts import Host, Mac
 from mayu_py.core.inventory import configured
+from mayu_py.core.networks import Network
 from mayu_py.core.plan import Action, Cause, Member, Move, Plan, World, plan, with_paths
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import HostEntry, Image, Network, Profile, Settings
+from mayu_py.core.settings import HostEntry, Image, Profile, Settings
 
 BUTANE = """\
 variant: fcos

@@ -11,9 +11,10 @@ import pytest
 from ignition.document import DocumentError
 from ignition.render import Template
 from mayu_py.core.hosts import Host
+from mayu_py.core.networks import Network
 from mayu_py.core.nics import Nic
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import Image, Network, NetworkFiles, Profile, Settings
+from mayu_py.core.settings import Image, NetworkFiles, Profile, Settings
 from tests.golden.nics.cases import CASES, HOST, address, files, rack
 
 PLAIN = "variant: fcos\nversion: 1.4.0\n"

@@ -11,9 +11,10 @@ from ignition.document import DocumentError
 from ignition.render import Template
 from mayu_py.core.exchange import Refusal, Refuse
 from mayu_py.core.hosts import Host, Mac
+from mayu_py.core.networks import Network
 from mayu_py.core.render import Renderer, ServedConfig
 from mayu_py.core.serving import KEPT, Negotiator, Serving, choose, newest
-from mayu_py.core.settings import Image, Network, Profile, Settings
+from mayu_py.core.settings import Image, Profile, Settings
 
 NETWORK = Network("rack", IPv4Network("10.77.0.0/24"), interface="br0", address=IPv4Address("10.77.0.1"))
 HOST = Host("node-1", IPv4Address("10.77.0.11"), (Mac("52:54:00:00:00:01"),), profile="node")

@@ -15,7 +15,8 @@ from mayu_py.core.enrolment import Newcomer, enrol
 from mayu_py.core.exchange import Became, Event, Learned, Reached
 from mayu_py.core.hosts import Facts, Host, Identity, Mac, Stage, State, Uuid
 from mayu_py.core.inventory import Changes, Edits, Inventory, Note, Told, compose
-from mayu_py.core.settings import AddressRange, HostEntry, Network, Settings, UnknownHosts
+from mayu_py.core.networks import AddressRange, Network
+from mayu_py.core.settings import HostEntry, Settings, UnknownHosts
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.errors import RangeExhausted, StoreError
 from mayu_py.store import Generation, Happened, ReloadOutcome, Stamp, Store, WorkerStatus, audit

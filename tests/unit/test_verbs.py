@@ -9,7 +9,8 @@ from mayu_py.core.boot import decide
 from mayu_py.core.exchange import Became, BootDisk, BootImage, Reached, Report, ScriptRequest
 from mayu_py.core.hosts import ENROLLED, Facts, Host, Identity, Mac, Stage, State
 from mayu_py.core.inventory import Changes, Edits, Inventory, Note, Told, compose
-from mayu_py.core.settings import HostEntry, Image, Install, Network, Profile, Settings
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import HostEntry, Image, Install, Profile, Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.verbs import Delete, Fact, Label, Override, Pin, Reinstall, SetFact, UseImage, Verb, carry_out
 from mayu_py.errors import VerbRefused

@@ -9,7 +9,8 @@ import pytest
 from mayu_py.core.exchange import Became, Learned
 from mayu_py.core.hosts import ENROLLED, Facts, Host, State
 from mayu_py.core.inventory import Changes, Edits, Inventory, Note
-from mayu_py.core.settings import Install, Network, Profile, Settings
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Install, Profile, Settings
 from mayu_py.core.verbs import Fact, Label, MarkFresh, MarkInstalled, Override, Pin, SetFact, SetState, Together, Verb, carry_out
 from mayu_py.errors import Outdated, VerbRefused
 

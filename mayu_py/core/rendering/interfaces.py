@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from ignition.document import DocumentError
 from mayu_py.core.hosts import Host
+from mayu_py.core.networks import Network, Route
 from mayu_py.core.nics import Addressing, Bond, Nic
-from mayu_py.core.settings import Network, Route
 
 # What Ethernet carries unless it is told otherwise (RFC 894), in bytes.
 USUAL_MTU = 1500

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mayu_py.core.settings import AdminTls
+from mayu_py.core.faces import AdminTls
 from mayu_py.errors import StartError
 
 log = logging.getLogger(__name__)

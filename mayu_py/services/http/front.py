@@ -24,8 +24,8 @@ from mayu_py.core.exchange import (
     ServeConfig,
 )
 from mayu_py.core.hosts import Identity
+from mayu_py.core.networks import Network
 from mayu_py.core.render import Renderer, ServedConfig
-from mayu_py.core.settings import Network
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import files
 from mayu_py.services.http.configs import Configs

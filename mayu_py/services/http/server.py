@@ -15,8 +15,9 @@ from granian.constants import Interfaces
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # Its stub leaves it out.
 from granian.server.mp import MPServer
 
+from mayu_py.core.faces import AdminTls
 from mayu_py.core.render import Renderer
-from mayu_py.core.settings import AdminTls, Settings
+from mayu_py.core.settings import Settings
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import admin, pages, senders
 from mayu_py.services.http.back import Back

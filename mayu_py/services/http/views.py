@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mayu_py.core.hosts import Host, Stage, State
-from mayu_py.core.settings import Network, Profile
+from mayu_py.core.networks import Network
+from mayu_py.core.settings import Profile
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.services.http.schemas import INTEGER, STRING, Schema, array, mapping, obj, or_null
 from mayu_py.store import Status, StoredEvent

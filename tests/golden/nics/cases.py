@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from mayu_py.core.hosts import Host, Mac
+from mayu_py.core.networks import Network, Route
 from mayu_py.core.nics import Addressing, Bond, BondMode, LacpRate, Nic
 from mayu_py.core.rendering.files import File
 from mayu_py.core.rendering.interfaces import interfaces
 from mayu_py.core.rendering.keyfiles import keyfiles
 from mayu_py.core.rendering.networkd import networkd
-from mayu_py.core.settings import Network, Route
 
 HERE = Path(__file__).parent
 
