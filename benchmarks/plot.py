@@ -41,7 +41,8 @@ def svg(results: Mapping[str, Any]) -> str:
     ratios = [line["ratio"][peer] for lines in groups.values() for _, line in lines for peer in _peers(line)]
     if not ratios:
         return '<svg xmlns="http://www.w3.org/2000/svg"/>\n'
-    axis = _Axis(min(one["min"] for one in ratios), max(one["max"] for one in ratios))
+    goals = [goal for lines in groups.values() for _, line in lines for goal in line["goals"].values()]
+    axis = Axis(min([one["min"] for one in ratios] + goals), max([one["max"] for one in ratios] + goals))
     shapes, y = [], float(TOP)
     for title, lines in groups.items():
         shapes.append(_text(12, y + 12, title, 'font-weight="bold"'))
@@ -72,7 +73,7 @@ def _height(line: Mapping[str, Any]) -> float:
     return 11 * len(_peers(line)) + 8
 
 
-class _Axis:
+class Axis:
     """Ratios to positions, and the ticks that are in sight."""
 
     def __init__(self, least: float, most: float) -> None:
@@ -96,7 +97,7 @@ class _Axis:
         return shapes
 
 
-def _row(name: str, line: Mapping[str, Any], y: float, axis: _Axis) -> list[str]:
+def _row(name: str, line: Mapping[str, Any], y: float, axis: Axis) -> list[str]:
     """A name, and below each other a mark per peer: the median, the spread as a line, the goal as a triangle."""
     peers = _peers(line)
     goals: Mapping[str, float] = dict(line["goals"])
