@@ -63,12 +63,12 @@ def dnsmasq_forgetful(folder: Path, macs: Sequence[str]) -> list[str]:
 
 
 def kea(folder: Path, macs: Sequence[str]) -> list[str]:
-    """Kea with its leases in a file, and UDP sockets, which are enough for relayed clients as perfdhcp's."""
+    """Kea with its leases in a file, and its raw sockets: on UDP ones it hears no broadcasts, which perfdhcp sends."""
     reservations = [{"hw-address": mac, "ip-address": lab.address(i)} for i, mac in enumerate(macs)]
     pools = [{"pool": "10.99.64.1 - 10.99.250.250"}]
     subnet = {"subnet": "10.99.0.0/16", "pools": pools, "reservations": reservations}
     config = {
-        "interfaces-config": {"interfaces": ["eth0"], "dhcp-socket-type": "udp"},
+        "interfaces-config": {"interfaces": ["eth0"]},
         "lease-database": {"type": "memfile", "persist": True, "name": str(folder / "leases.csv")},
         "valid-lifetime": 3600,
         "host-reservation-identifiers": ["hw-address"],

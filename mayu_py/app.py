@@ -56,6 +56,8 @@ class TftpRecorder:
         """A transfer is complete."""
         self._desk.count("tftp.sent", "files")
         self._desk.count("tftp.sent", "bytes", size)
+        # Said again: beside a server that owns the addresses, this one may have been learnt a moment after the request.
+        self._desk.answer(TftpRead(IPv4Address(peer[0]), file))
         host = self._desk.snapshot().by_address.get(IPv4Address(peer[0]))
         if host is not None:
             self._desk.happened("tftp", host, file=file, bytes=size, seconds=round(seconds, 3))

@@ -107,11 +107,11 @@ def gone(pid: int) -> bool:
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # The latter when it goes while it is read.
             return True
-        with open(f"/proc/{pid}/stat") as stat:
-            if stat.read().rsplit(")", 1)[1].split()[0] == "Z":
+        else:
+            if state.rsplit(")", 1)[1].split()[0] == "Z":
                 return True
         time.sleep(0.01)
     return False
