@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -26,9 +26,9 @@ from kubeception_sim.errors import BadInput, HarnessError, KubeceptionError
 from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.plan import plan as make_plan
 from kubeception_sim.model.rules import parse
-from kubeception_sim.model.scenario import Scenario
+from kubeception_sim.model.scenario import DriverName, Scenario
 
-DRIVERS = ("qemu", "fake")
+DRIVERS = tuple(DriverName)
 SHELLS = ("bash", "zsh", "fish")
 FILE = click.argument("file", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, everything for people on stderr.")
@@ -64,10 +64,10 @@ def kubeception() -> None:
 @click.option("--quiet", is_flag=True, help="No plan and no progress, only how it went.")
 @click.option("--keep", is_flag=True, help="Keep the folder of the run: config, state, keys, logs. gc removes it.")
 @click.option("--no-color", is_flag=True, help="No colours; so does any value of NO_COLOR.")
-@click.option("--driver", type=click.Choice(DRIVERS), default="qemu", show_default=True, help="What plays the machines.")
+@click.option("--driver", type=click.Choice(DRIVERS), help="What plays the machines, whatever the scenario says.")
 @click.pass_context
 def run(
-    context: click.Context, file: Path, out: Path | None, as_json: bool, quiet: bool, keep: bool, no_color: bool, driver: str
+    context: click.Context, file: Path, out: Path | None, as_json: bool, quiet: bool, keep: bool, no_color: bool, driver: str | None
 ) -> None:
     """Run the scenario FILE: bring up, do its steps, judge, take down, report.
 
@@ -75,6 +75,8 @@ def run(
     the report says that no guest code ran.
     """
     scenario = _read(file)
+    if driver is not None:
+        scenario = replace(scenario, driver=DriverName(driver))
     folder = out if out is not None else Path("out") / scenario.name
     _make(folder)
     console = _console(err=as_json, no_color=no_color)
@@ -82,7 +84,7 @@ def run(
     if not quiet:
         console.print(Text(str(make_plan(scenario))), soft_wrap=True)
     try:
-        result = runner.run(scenario, out=folder, driver=driver, keep=keep, console=console, quiet=quiet)
+        result = runner.run(scenario, out=folder, keep=keep, console=console, quiet=quiet)
     except KeyboardInterrupt:
         console.print(where, soft_wrap=True)
         raise

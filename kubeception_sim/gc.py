@@ -1,7 +1,8 @@
 """What dead labs left on the host: find it, remove it.
 
-`find` only looks; `collect` removes what it is given, in the order processes, mounts, namespaces, links, directories:
-a namespace lives on while a process is inside, and a directory cannot go while something is mounted in it. A lab whose
+`find` only looks; `collect` removes what it is given, in the order cgroups, processes, mounts, namespaces, links, directories:
+what is frozen cannot be killed before its cgroup is thawed, a namespace lives on while a process is inside, and a directory
+cannot go while something is mounted in it. A machine's own mounts and loop devices end with its last process. A lab whose
 owner lives is never touched, nor is anything that does not carry a lab's id. Both may run at any time and any number
 of times, also beside running labs.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from kubeception_sim import cgroups
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.lab import (
     ENV_LAB,
@@ -41,6 +43,7 @@ _LINK = re.compile(rf"kc({ID.pattern}).+")
 class Kind(StrEnum):
     """What a leftover is, in the order of removal."""
 
+    CGROUP = "cgroup"
     PROCESS = "process"
     MOUNT = "mount"
     NAMESPACE = "namespace"
@@ -75,7 +78,7 @@ def find(root: Path | None = None) -> list[Leftover]:
     """Everything on this host that carries the id of a lab without a living owner, in the order of removal."""
     base = root or default_root()
     # The things first, the owners last: what was created in between then belongs to a lab that is seen to live.
-    things = [*_processes(), *_mounts(base), *_namespaces(), *_links(), *_directories(base)]
+    things = [*_cgroups(), *_processes(), *_mounts(base), *_namespaces(), *_links(), *_directories(base)]
     living = _living(base)
     return [thing for thing in things if thing.lab not in living]
 
@@ -118,6 +121,11 @@ def _is_lab(path: Path) -> bool:
         return False
     inside = {entry.name for entry in path.iterdir()}
     return "lab.json" in inside or inside <= {RECORD_DRAFT}
+
+
+def _cgroups() -> Iterator[Leftover]:
+    for path, match in cgroups.find(_NAMESPACE):
+        yield Leftover(Kind.CGROUP, str(path), match[1])
 
 
 def _processes() -> Iterator[Leftover]:
@@ -170,6 +178,9 @@ def _directories(base: Path) -> Iterator[Leftover]:
 
 def _remove(leftover: Leftover) -> None:
     match leftover.kind:
+        case Kind.CGROUP:
+            if Path(leftover.name).exists():
+                cgroups.Group(Path(leftover.name).name).remove()
         case Kind.PROCESS:
             _kill(leftover)
         case Kind.MOUNT:

@@ -1,8 +1,8 @@
 """The label on everything a run creates on the host, so that what a dead run left behind can be found and removed.
 
 A lab is an id of 8 hex digits and a directory `<root>/<id>`. The id is in three more places: in the environment of
-every process (`lab.env`), in the name of every network namespace (`lab.namespace`), and in the name of every link in
-the host's own namespace (`lab.link`). The directory holds `lab.json`, written before anything else is created, which
+every process (`lab.env`), in the name of every network namespace and cgroup (`lab.namespace`), and in the name of every
+link in the host's own namespace (`lab.link`). The directory holds `lab.json`, written before anything else is created, which
 names the owner.
 
 **Who lives.** A lab lives as long as the process that owns it. Two witnesses are asked, and either is enough:

@@ -14,8 +14,8 @@ from kubeception_sim.network import Fabric
 RECORDINGS = Path(__file__).parents[2] / "shared" / "data"
 collect_ignore_glob = [] if RECORDINGS.is_dir() else ["unit/test_recorded_*.py"]
 
-TIERS = {"unit": 20, "integration": 60, "net": 120, "vm": 600}
-ROOT_TIERS = {"net", "vm"}
+TIERS = {"unit": 20, "integration": 60, "net": 120, "vm": 600, "cluster": 600}
+ROOT_TIERS = {"net", "vm", "cluster"}
 HERE = Path(__file__).parent
 
 

@@ -1,5 +1,6 @@
 """Templates: parsed and compiled once, rendered for every host."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -38,9 +39,10 @@ class Rendered:
 class Template:
     """A compiled template; `render` makes a config of it."""
 
-    def __init__(self, root: Node, fill: Fill | None) -> None:
+    def __init__(self, root: Node, fill: Fill | None, sha256: str) -> None:
         self._root = root
         self._fill = fill
+        self.sha256 = sha256  # of the template's text, in hex
 
     @classmethod
     def parse(cls, text: str | bytes, file: str) -> "Template":
@@ -53,7 +55,7 @@ class Template:
             problems.append(Problem(Severity.ERROR, root.mark, "", message))
         if problems:
             raise DocumentError(problems)
-        return cls(root, fill)
+        return cls(root, fill, hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest())
 
     def render(self, values: Mapping[str, Data]) -> Rendered:
         """Fill in the values and translate.

@@ -1,21 +1,43 @@
 """Budgets against what was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from kubeception_sim.model.results import BudgetResult
-from kubeception_sim.model.scenario import Budget, Machine, Statistic
+from kubeception_sim.model.results import BudgetResult, ProbeResult, StepResult
+from kubeception_sim.model.scenario import Budget, Machine, Outage, PowerOnTo, RunTo, Statistic
 from kubeception_sim.model.timeline import Timeline
 
 
-def judge(budgets: Sequence[Budget], machines: Sequence[Machine], timelines: Mapping[str, Timeline]) -> tuple[BudgetResult, ...]:
-    """One result per machine for `each`, one per budget for `max`. `timelines` is keyed by the machine's name.
+@dataclass(frozen=True)
+class Measured:
+    """What budgets are held against: timelines by machine, the steps in order, the probes by name."""
 
-    A machine that never got there is over every limit: its absence must not make a rack look fast.
+    timelines: Mapping[str, Timeline]
+    steps: Sequence[StepResult] = ()
+    probes: Mapping[str, ProbeResult] = field(default_factory=dict)
+
+
+def judge(budgets: Sequence[Budget], machines: Sequence[Machine], measured: Measured) -> tuple[BudgetResult, ...]:
+    """One result per machine for `each`, one per budget for everything else.
+
+    What never came to be is over every limit: the absence of a machine must not make a rack look fast.
     """
-    return tuple(result for budget in budgets for result in _judge(budget, machines, timelines))
+    return tuple(result for budget in budgets for result in _judge(budget, machines, measured))
 
 
-def _judge(budget: Budget, machines: Sequence[Machine], timelines: Mapping[str, Timeline]) -> Iterator[BudgetResult]:
+def _judge(budget: Budget, machines: Sequence[Machine], measured: Measured) -> Iterator[BudgetResult]:
+    match budget:
+        case PowerOnTo():
+            yield from _power_on_to(budget, machines, measured.timelines)
+        case RunTo():
+            yield _result(budget, "", next((step.end for step in measured.steps if step.do == budget.step and step.ok), None))
+        case Outage():
+            probe = measured.probes.get(budget.probe)
+            # A probe that never had a success saw nothing but outage.
+            yield _result(budget, "", probe.outage if probe and probe.attempts > probe.failures else None)
+
+
+def _power_on_to(budget: PowerOnTo, machines: Sequence[Machine], timelines: Mapping[str, Timeline]) -> Iterator[BudgetResult]:
     measured = {
         machine.name: timelines[machine.name].since_power_on(budget.stage)
         for machine in machines

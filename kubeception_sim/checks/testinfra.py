@@ -35,6 +35,8 @@ class Rack:
     lab: Lab
     namespace: str
     ssh_key: Path
+    kubeconfig: Path | None = None  # of the outer cluster, if there is one
+    kubectl: Path | None = None
 
 
 def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float) -> list[CheckResult]:
@@ -42,14 +44,31 @@ def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float)
 
     Raises HarnessError when pytest itself fails, with the end of what it printed.
     """
-    folder = rack.lab.subdirectory("checks")
-    config, results = folder / "ssh_config", folder / "results.xml"
-    config.write_text(ssh_config(machines, rack.ssh_key, folder))
-    expectations = folder / "expectations.json"
-    expectations.write_text(json.dumps({machine.name: expectation(machine, rack.scenario) for machine in rack.scenario.machines}))
+    config = rack.lab.subdirectory("checks") / "ssh_config"
+    config.write_text(ssh_config(machines, rack.ssh_key, config.parent))
     hosts = ",".join(f"ssh://{machine.name}?controlpersist=0" for machine in machines)
-    argv = (
-        *(sys.executable, "-m", "pytest", file.absolute(), f"--hosts={hosts}", f"--ssh-config={config}"),
+    try:
+        return _pytest(file, (f"--hosts={hosts}", f"--ssh-config={config}"), rack, within)
+    finally:
+        _hang_up(machines, config, rack)
+
+
+def check_fabric(file: Path, rack: Rack, *, within: float) -> list[CheckResult]:
+    """Run every test of `file` once, on this computer but in the machines' network; otherwise as `check`.
+
+    KUBECONFIG is the outer cluster's, and `kubectl` is in the path.
+    """
+    return _pytest(file, ("--hosts=local://",), rack, within)
+
+
+def _pytest(file: Path, options: Sequence[str], rack: Rack, within: float) -> list[CheckResult]:
+    folder = rack.lab.subdirectory("checks")
+    results, expectations = folder / "results.xml", folder / "expectations.json"
+    results.unlink(missing_ok=True)
+    expectations.write_text(json.dumps({machine.name: expectation(machine, rack.scenario) for machine in rack.scenario.machines}))
+    argv: tuple[str | Path, ...] = (
+        sys.executable,
+        *("-m", "pytest", os.fspath(file.absolute()), *options),
         *("-c", "/dev/null", f"--rootdir={file.absolute().parent}", f"--junit-xml={results}", "-q", "--tb=short"),
         *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "kubeception_sim.checks.expectations"),
     )
@@ -58,11 +77,10 @@ def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float)
         "PYTHONPATH": os.fspath(_PACKAGE_ROOT),
         VARIABLE: os.fspath(expectations),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **({"KUBECONFIG": os.fspath(rack.kubeconfig)} if rack.kubeconfig else {}),
+        **({"PATH": f"{rack.kubectl.parent}:{os.environ.get('PATH', os.defpath)}"} if rack.kubectl else {}),
     }
-    try:
-        ran = run(argv, timeout=within, check=False, env=env, cwd=folder, namespace=rack.namespace)
-    finally:
-        _hang_up(machines, config, rack)
+    ran = run(argv, timeout=within, check=False, env=env, cwd=folder, namespace=rack.namespace)
     if ran.code not in _RAN or not results.exists():
         raise HarnessError(
             f"the checks of {file} could not run (pytest ended with {ran.code}):\n{ran.stdout[-2000:]}{ran.stderr[-1000:]}"
@@ -98,7 +116,7 @@ def _hang_up(machines: Sequence[Machine], config: Path, rack: Rack) -> None:
 
 def expectation(machine: Machine, scenario: Scenario) -> dict[str, object]:
     """What the scenario says about a machine; `values` are its own over its profile's."""
-    profile = next(profile for profile in scenario.profiles if profile.name == machine.profile)
+    profile = next((profile for profile in scenario.profiles if profile.name == machine.profile), None)
     return {
         "name": machine.name,
         "serial": machine.serial,
@@ -106,7 +124,9 @@ def expectation(machine: Machine, scenario: Scenario) -> dict[str, object]:
         "mac": machine.mac,
         "address": str(machine.address),
         "firmware": str(machine.firmware),
-        "values": {**profile.values, **machine.values},
+        "role": str(machine.role or ""),
+        "rack": machine.rack,
+        "values": {**(profile.values if profile else {}), **machine.values},
     }
 
 

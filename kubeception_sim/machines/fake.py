@@ -6,18 +6,21 @@ Good for trying scenarios and their runner; they prove nothing about firmware. S
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from kubeception_sim.errors import DeadlineExceeded, HarnessError
-from kubeception_sim.machines import Firmware, MachineSpec, MachineState, Port
+from kubeception_sim.errors import BadInput, DeadlineExceeded, HarnessError
+from kubeception_sim.machines import Boot, Firmware, FirmwareBoot, MachineSpec, MachineState, Port
 from kubeception_sim.machines.console import tail
-from kubeception_sim.run import Process, spawn
+from kubeception_sim.model.boot import Accelerator
+from kubeception_sim.run import Completed, Process, run, spawn
 
+_COMMAND_SECONDS = 10.0
 _KILL_SECONDS = 10.0
 _PACKAGE_ROOT = Path(__file__).parents[2]
 _ARCHITECTURE = {Firmware.BIOS: 0, Firmware.UEFI: 7}  # DHCP option 93, RFC 4578 and what x64 firmware sends
@@ -26,12 +29,18 @@ _ARCHITECTURE = {Firmware.BIOS: 0, Firmware.UEFI: 7}  # DHCP option 93, RFC 4578
 class FakeDriver:
     """Makes fake machines. `env` is set for each process: the lab's label."""
 
+    name = "fake"
+    accelerator = Accelerator.NONE
+    boots: frozenset[type[Boot]] = frozenset((FirmwareBoot,))
+
     def __init__(self, env: Mapping[str, str]) -> None:
         # The child gets a clean environment, and so must be told where this package is when it is not installed.
         self._env = {**env, "PYTHONPATH": os.fspath(_PACKAGE_ROOT)}
 
     def create(self, spec: MachineSpec, port: Port, directory: Path) -> "FakeMachine":
         """A machine, still off."""
+        if not isinstance(spec.boot, FirmwareBoot):
+            raise BadInput(f"machine {spec.name}: a fake boots from the network only")
         return FakeMachine(spec, port, directory, self._env)
 
 
@@ -106,6 +115,35 @@ class FakeMachine:
         if code is None:
             return MachineState.PAUSED if self._paused else MachineState.RUNNING
         return MachineState.OFF if code == 0 else MachineState.BROKEN
+
+    @property
+    def address(self) -> IPv4Address:
+        """The one it is expected to get."""
+        if self.spec.address is None:
+            raise HarnessError(f"nobody has said which address {self.spec.name} gets")
+        return self.spec.address.ip
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        """There is none."""
+        return ()
+
+    def set_link(self, up: bool) -> None:
+        """Take its tap down, or up."""
+        device, state = ("dev", self._port.tap), "up" if up else "down"
+        run(["ip", "-netns", self._port.namespace, "link", "set", *device, state], timeout=_COMMAND_SECONDS)
+
+    def execute(self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None, check: bool = True) -> Completed:
+        """Never: there is no system to run it."""
+        raise HarnessError(f"{self.spec.name} is a fake: it cannot run {argv[0]}", hint="take another driver")
+
+    def push(self, source: Path, target: str) -> None:
+        """Never: it has no files."""
+        raise HarnessError(f"{self.spec.name} is a fake: it has no {target}", hint="take another driver")
+
+    def pull(self, source: str, target: Path) -> None:
+        """Never: it has no files."""
+        raise HarnessError(f"{self.spec.name} is a fake: it has no {source}", hint="take another driver")
 
     def console_tail(self, lines: int = 20) -> str:
         """What the guest said last."""

@@ -37,10 +37,11 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Lease:
-    """What a DHCP server said."""
+    """What a DHCP server said; `gateway` is empty when it named none."""
 
     address: str
     prefix: int
+    gateway: str
     server: str
     boot_file: str
 
@@ -122,7 +123,8 @@ def _lease(packet: bytes, options: dict[int, bytes]) -> Lease:
     if not boot_file:
         raise BootFailed("the DHCP server named no boot file")
     text = boot_file.rstrip(b"\0").decode("ascii", errors="replace")
-    return Lease(socket.inet_ntoa(packet[16:20]), prefix, socket.inet_ntoa(server), text)
+    gateway = socket.inet_ntoa(options[3][:4]) if 3 in options else ""
+    return Lease(socket.inet_ntoa(packet[16:20]), prefix, gateway, socket.inet_ntoa(server), text)
 
 
 def tftp(server: str, name: str) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ their own. No code is shared with the server under test. Started by `machines.fa
 
 import argparse
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -142,6 +143,8 @@ def configure(machine: Hardware, *, ipxe: bool) -> Lease:
     _ip(f"address flush dev {_CARD}")
     lease = dhcp(machine, _CARD, ipxe=ipxe)
     _ip(f"address add {lease.address}/{lease.prefix} dev {_CARD}")
+    if lease.gateway:
+        _ip(f"route replace default via {lease.gateway} dev {_CARD}")
     _log.info("%s: %s/%d, boot file %s", "iPXE" if ipxe else "firmware", lease.address, lease.prefix, lease.boot_file)
     return lease
 
@@ -166,7 +169,13 @@ def _tap(name: str) -> int:
 
 def _pump(source: int, target: int) -> None:
     while True:
-        os.write(target, os.read(source, _CHUNK))
+        frame = os.read(source, _CHUNK)
+        try:
+            os.write(target, frame)
+        except OSError as error:
+            # A tap that is down: the cable is out, and the frame is lost.
+            if error.errno != errno.EIO:
+                raise
 
 
 def _ip(*lines: str) -> None:

@@ -7,14 +7,28 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kubeception_sim.model.scenario import Await, Check, KillWorker, Machine, PowerOff, PowerOn, Quorum, Scenario, Step
+from kubeception_sim.model.scenario import (
+    Await,
+    AwaitCluster,
+    Check,
+    KillWorker,
+    Machine,
+    PowerOff,
+    PowerOn,
+    Quorum,
+    Scenario,
+    Settle,
+    StartProbe,
+    Step,
+)
 
 
 class BringUp(StrEnum):
     """What must stand before the scenario's first step, in order."""
 
-    FABRIC = "fabric"
     IMAGE = "image"
+    FABRIC = "fabric"
+    PKI = "pki"
     MAYU = "mayu"
     MACHINES = "machines"
 
@@ -22,6 +36,10 @@ class BringUp(StrEnum):
     def leaves(self) -> bool:
         """Whether it leaves something on the host that has to be taken down. The image stays in its cache."""
         return self is not BringUp.IMAGE
+
+    def wanted(self, scenario: Scenario) -> bool:
+        """Whether a scenario needs it: only a cluster has certificates."""
+        return self is not BringUp.PKI or scenario.outer is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +85,25 @@ class Plan:
 
 def plan(scenario: Scenario) -> Plan:
     """The plan of a valid scenario."""
-    fabric = f"{scenario.fabric.subnet}, server {scenario.fabric.server}"
-    machines = ", ".join(f"{machine.name} ({machine.firmware})" for machine in scenario.machines)
     what = {
-        BringUp.FABRIC: fabric,
-        BringUp.IMAGE: scenario.image,
+        BringUp.IMAGE: f"node, Kubernetes {scenario.outer.kubernetes}" if scenario.outer else scenario.image,
+        BringUp.FABRIC: _fabric(scenario),
+        BringUp.PKI: f"{scenario.outer.pki}: g8s, g8s-etcd, g8s-front-proxy" if scenario.outer else "",
         BringUp.MAYU: "dhcp, tftp, http",
-        BringUp.MACHINES: machines,
+        BringUp.MACHINES: ", ".join(f"{machine.name} ({machine.role or machine.firmware})" for machine in scenario.machines),
     }
+    wanted = [step for step in BringUp if step.wanted(scenario)]
     return Plan(
         scenario,
-        tuple((step, Part(step, what[step])) for step in BringUp),
+        tuple((step, Part(step, what[step])) for step in wanted),
         tuple((step, Part(step.do, _what(step))) for step in scenario.steps),
-        tuple(Part(step, "") for step in reversed(BringUp) if step.leaves),
+        tuple(Part(step, "") for step in reversed(wanted) if step.leaves),
     )
+
+
+def _fabric(scenario: Scenario) -> str:
+    racks = "".join(f", rack {rack.name} {rack.subnet}" for rack in scenario.fabric.racks)
+    return f"{scenario.fabric.subnet}, server {scenario.fabric.server}{racks}"
 
 
 def _what(step: Step) -> str:
@@ -91,7 +114,14 @@ def _what(step: Step) -> str:
         case Await():
             return f"{_awaited(step)} {step.stage or step.state} within {step.within}"
         case Check():
-            return f"{step.testinfra.name} on {_machines(step.machines)}"
+            where = "the fabric" if step.on == "fabric" else _machines(step.machines)
+            return f"{step.testinfra.name} on {where}"
+        case AwaitCluster():
+            return f"nodes and add-ons within {step.within}"
+        case StartProbe():
+            return f"{step.name}: {step.kind} every {step.every}"
+        case Settle():
+            return f"{step.probe} steady for {step.steady} within {step.within}"
         case KillWorker():
             return f"{step.worker}, back within {step.within}"
         case PowerOff():
@@ -109,6 +139,6 @@ def _machines(names: tuple[str, ...]) -> str:
 
 
 def _rack(machines: tuple[Machine, ...]) -> str:
-    firmwares = Counter(str(machine.firmware) for machine in machines)
+    firmwares = Counter(str(machine.role or machine.firmware) for machine in machines)
     listed = ", ".join(f"{count} {firmware}" for firmware, count in sorted(firmwares.items()))
     return f"{len(machines)} machine{'' if len(machines) == 1 else 's'} ({listed})"

@@ -64,6 +64,12 @@ class HostResult:
     stages: Mapping[Stage, float] = field(default_factory=dict)
     failure: str = ""
     console: str = ""
+    role: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is, in a word: its role in a cluster, or else its firmware."""
+        return self.role or str(self.firmware)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,37 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which a probe had no success."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a probe saw from `start` to `end`. `problem` is what its last failed attempt said."""
+
+    name: str
+    attempts: int
+    failures: int
+    gaps: tuple[Gap, ...]
+    problem: str = ""
+    start: float = 0.0
+    end: float = 0.0
+
+    @property
+    def outage(self) -> float:
+        """The longest gap, in seconds."""
+        return max((gap.seconds for gap in self.gaps), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a run found out. `started_at` is ISO 8601 in UTC; `seconds` covers bring-up to the end of teardown."""
 
@@ -107,9 +144,11 @@ class RunResult:
     hosts: tuple[HostResult, ...] = ()
     budgets: tuple[BudgetResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
     steps: tuple[StepResult, ...] = ()
     spans: tuple[Span, ...] = ()
     error: str = ""
+    driver: str = "qemu"
 
     @property
     def verdict(self) -> Verdict:

@@ -2,16 +2,35 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from ignition.document import DocumentError, Duration, Problem, decode, load
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
-from kubeception_sim.model.scenario import Await, Check, KillWorker, Machine, PowerOff, PowerOn, Scenario
+from kubeception_sim.model.completion import complete
+from kubeception_sim.model.scenario import (
+    UNASSIGNED,
+    Await,
+    AwaitCluster,
+    Check,
+    DriverName,
+    KillWorker,
+    Machine,
+    Outage,
+    PowerOff,
+    PowerOn,
+    PowerOnTo,
+    Role,
+    RunTo,
+    Scenario,
+    Settle,
+    StartProbe,
+)
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123: a name is a host name and a file name too
+_RACK = re.compile(r"[a-z0-9]{1,8}")  # goes into the names of links
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # goes into a SMBIOS string and into URLs
 
 
@@ -31,11 +50,13 @@ def parse(text: str, file: str, exists: Callable[[Path], bool] = _assumed) -> Sc
     except DocumentError as error:
         raise _bad(file, error.problems) from error
     found = list(decoded.problems)
-    if decoded.value is not None:
-        found += _problems(decoded.value, exists, doubtful={re.split(r"[.\[]", problem.path)[0] for problem in found})
-    if decoded.value is None or found:
+    if decoded.value is None:
         raise _bad(file, found)
-    return decoded.value
+    scenario = complete(decoded.value)
+    found += _problems(scenario, exists, doubtful={re.split(r"[.\[]", problem.path)[0] for problem in found})
+    if found:
+        raise _bad(file, found)
+    return scenario
 
 
 def _bad(file: str, problems: Iterable[Problem]) -> BadInput:
@@ -47,26 +68,61 @@ def _bad(file: str, problems: Iterable[Problem]) -> BadInput:
 def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[str]) -> Iterator[Problem]:
     if not _LABEL.fullmatch(scenario.name):
         yield scenario.origin.error(f"{scenario.name!r} is no name", "name", hint="small letters, digits and hyphens")
-    for empty in ("profiles", "machines", "steps"):
+    for empty in ("machines", "steps"):
         if not getattr(scenario, empty) and empty not in doubtful:
             yield scenario.origin.error("at least one is needed", empty)
     yield from _fabric(scenario)
     yield from _profiles(scenario, exists)
-    yield from _machines(scenario, profiles_known="profiles" not in doubtful)
+    yield from _machines(scenario, profiles_known="profiles" not in doubtful, places_known=not doubtful & {"machines", "fabric"})
     yield from _steps(scenario, exists, machines_known="machines" not in doubtful)
     yield from _budgets(scenario, machines_known="machines" not in doubtful)
+    if not doubtful & {"machines", "outer"}:
+        yield from _outer(scenario)
+
+
+def _outer(scenario: Scenario) -> Iterator[Problem]:
+    roles = [machine.role for machine in scenario.machines if machine.role]
+    if scenario.outer is None:
+        if roles:
+            yield scenario.origin.error("machines have roles, but there is no 'outer'", "outer", hint="outer: {}")
+        return
+    outer, masters = scenario.outer, roles.count(Role.MASTER)
+    if masters not in (1, 3, 5):
+        hint = "etcd needs a majority: 1, 3 or 5"
+        yield outer.origin.error(f"{masters} machines have the role master", hint=hint)
+    if scenario.driver is DriverName.FAKE:
+        yield scenario.origin.error("fake machines run no cluster", "driver", hint="namespace, qemu, docker or libvirt")
+    subnets = {"fabric": scenario.fabric.subnet} | {f"rack {rack.name}": rack.subnet for rack in scenario.fabric.racks}
+    for key, own in (("pods", outer.pods), ("services", outer.services)):
+        for what, subnet in subnets.items():
+            if own.overlaps(subnet):
+                yield outer.origin.error(f"{own} overlaps with {subnet} of the {what}", key)
+    if outer.pods.overlaps(outer.services):
+        yield outer.origin.error(f"{outer.services} overlaps with the pods' {outer.pods}", "services")
+    if outer.pods.prefixlen > 24 or 2 ** (24 - outer.pods.prefixlen) <= len(scenario.machines):
+        yield outer.origin.error(f"{outer.pods} has not a /24 for each machine", "pods")
+    if outer.services.prefixlen > 24:
+        yield outer.origin.error(f"{outer.services} is too small", "services", hint="a /24 at least")
 
 
 def _fabric(scenario: Scenario) -> Iterator[Problem]:
     fabric = scenario.fabric
-    if not _usable(fabric.server, scenario):
+    if not _usable(fabric.server, fabric.subnet):
         yield fabric.origin.error(f"{fabric.server} is no host address of {fabric.subnet}", "server")
     if fabric.subnet.num_addresses < 8:
         yield fabric.origin.error(f"{fabric.subnet} has no room for a rack", "subnet", hint="use a /29 or larger")
+    yield from _unique(fabric.racks, "name")
+    for index, rack in enumerate(fabric.racks):
+        if not _RACK.fullmatch(rack.name):
+            yield rack.origin.error(f"{rack.name!r} is no name of a rack", "name", hint="up to 8 small letters and digits")
+        if rack.subnet.num_addresses < 32:
+            yield rack.origin.error(f"{rack.subnet} has no room for a rack", "subnet", hint="use a /27 or larger")
+        others = [fabric.subnet, *(other.subnet for other in fabric.racks[:index])]
+        if any(rack.subnet.overlaps(other) for other in others):
+            yield rack.origin.error(f"{rack.subnet} overlaps with another subnet", "subnet")
 
 
-def _usable(address: IPv4Address, scenario: Scenario) -> bool:
-    subnet = scenario.fabric.subnet
+def _usable(address: IPv4Address, subnet: IPv4Network) -> bool:
     return address in subnet and address not in (subnet.network_address, subnet.broadcast_address)
 
 
@@ -77,38 +133,69 @@ def _profiles(scenario: Scenario, exists: Callable[[Path], bool]) -> Iterator[Pr
             yield profile.origin.error(f"no such file: {profile.ignition}", "ignition")
 
 
-def _machines(scenario: Scenario, *, profiles_known: bool) -> Iterator[Problem]:
+def _machines(scenario: Scenario, *, profiles_known: bool, places_known: bool) -> Iterator[Problem]:
     profiles = {profile.name for profile in scenario.profiles}
     for key in ("name", "serial", "address"):
         yield from _unique(scenario.machines, key)
     for machine in scenario.machines:
-        yield from _machine(machine, scenario)
-        if profiles_known and machine.profile not in profiles:
+        yield from _machine(machine)
+        if places_known:
+            yield from _place(machine, scenario)
+        if machine.profile and machine.role:
+            yield machine.origin.error("a machine has a profile or a role, not both", "profile")
+        elif not machine.role and profiles_known and machine.profile not in profiles:
             yield machine.origin.error(f"no profile {machine.profile!r}", "profile", hint=_known(profiles))
 
 
-def _machine(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
+def _machine(machine: Machine) -> Iterator[Problem]:
     if not _LABEL.fullmatch(machine.name):
         yield machine.origin.error(f"{machine.name!r} is no host name", "name", hint="small letters, digits and hyphens")
     if not _SERIAL.fullmatch(machine.serial):
         yield machine.origin.error(f"{machine.serial!r} is no serial", "serial", hint="letters, digits, . _ -")
-    if not _usable(machine.address, scenario):
-        yield machine.origin.error(f"{machine.address} is no host address of {scenario.fabric.subnet}", "address")
-    elif machine.address == scenario.fabric.server:
-        yield machine.origin.error(f"{machine.address} is the server's address", "address")
     if machine.cpus < 1:
         yield machine.origin.error("a machine needs at least 1 cpu", "cpus")
     if machine.memory.bytes < 256 << 20:
         yield machine.origin.error(f"{machine.memory} is too little", "memory", hint="the testbed OS needs 256M")
 
 
+def _place(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
+    racks = {rack.name for rack in scenario.fabric.racks}
+    subnet = scenario.subnet(machine)
+    if machine.rack not in racks and (machine.rack or racks):
+        yield machine.origin.error(f"no rack {machine.rack!r}", "rack", hint=_known(racks) or "the fabric has no racks")
+    elif machine.address == UNASSIGNED:
+        why = f"{subnet} is full" if racks else "a machine in no rack needs one"
+        yield machine.origin.error(f"{machine.name} has no address: {why}", "address")
+    elif not _usable(machine.address, subnet):
+        yield machine.origin.error(f"{machine.address} is no host address of {subnet}", "address")
+    elif machine.address in (scenario.fabric.server, scenario.gateway(machine)):
+        yield machine.origin.error(f"{machine.address} is the server's address", "address")
+
+
 def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known: bool) -> Iterator[Problem]:
     everybody = tuple(machine.name for machine in scenario.machines)
     on: set[str] = set()
+    probes: set[str] = set()
     for step in scenario.steps:
         yield from _times(step)
-        if isinstance(step, KillWorker):
-            continue
+        match step:
+            case KillWorker():
+                continue
+            case AwaitCluster():
+                if scenario.outer is None:
+                    yield step.origin.error("there is no outer cluster to wait for", hint="outer: {}")
+                continue
+            case StartProbe():
+                if step.name in probes:
+                    yield step.origin.error(f"a second probe {step.name!r}", "name")
+                if scenario.outer is None:
+                    yield step.origin.error("there is no outer cluster to probe", hint="outer: {}")
+                probes.add(step.name)
+                continue
+            case Settle():
+                if step.probe not in probes:
+                    yield step.origin.error(f"no probe {step.probe!r} runs at this point", "probe", hint=_known(probes))
+                continue
         if machines_known:
             yield from _named(step, set(everybody))
         named = step.machines or everybody
@@ -122,7 +209,8 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
                 yield from _goal(step)
                 yield from _off(step, named, on, machines_known)
             case Check():
-                yield from _off(step, named, on, machines_known)
+                if step.on == "machines":
+                    yield from _off(step, named, on, machines_known)
                 if not exists(step.testinfra):
                     yield step.origin.error(f"no such file: {step.testinfra}", "testinfra")
 
@@ -157,8 +245,17 @@ def _budgets(scenario: Scenario, *, machines_known: bool) -> Iterator[Problem]:
     for budget in scenario.budgets:
         if budget.limit.seconds <= 0:
             yield budget.origin.error("must be more than 0s", "limit")
-        if machines_known and budget.firmware and budget.firmware not in {one.firmware for one in scenario.machines}:
-            yield budget.origin.error(f"the rack has no {budget.firmware} machine", "firmware")
+        match budget:
+            case PowerOnTo():
+                firmwares = {machine.firmware for machine in scenario.machines}
+                if machines_known and budget.firmware and budget.firmware not in firmwares:
+                    yield budget.origin.error(f"the rack has no {budget.firmware} machine", "firmware")
+            case RunTo():
+                if budget.step not in (known := {str(step.do) for step in scenario.steps}):
+                    yield budget.origin.error(f"no step {budget.step!r}", "step", hint=_known(known))
+            case Outage():
+                if budget.probe not in (known := {step.name for step in scenario.steps if isinstance(step, StartProbe)}):
+                    yield budget.origin.error(f"no probe {budget.probe!r}", "probe", hint=_known(known))
 
 
 def _unique(items: tuple[Any, ...], key: str) -> Iterator[Problem]:

@@ -15,15 +15,74 @@ from typing import Any, Literal, TypeAlias
 from ignition.document import Duration, Origin, Size
 from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
 
+UNASSIGNED = IPv4Address(0)
+"""The address of a machine that stands in a rack and names none: `model.completion` gives it one."""
+
 _UUIDS = uuid.UUID("5b1f6d0e-3a52-4c0e-9d4c-6b756265630a")  # names the machines of testbeds; an arbitrary constant
+
+
+class DriverName(StrEnum):
+    """What plays the machines."""
+
+    QEMU = "qemu"
+    NAMESPACE = "namespace"
+    DOCKER = "docker"
+    LIBVIRT = "libvirt"
+    FAKE = "fake"
+
+
+class Role(StrEnum):
+    """What a machine is in the outer cluster."""
+
+    MASTER = "master"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class Rack:
+    """One rack: a switch with a subnet of its own, whose first address is the router's."""
+
+    name: str
+    subnet: IPv4Network
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The router's address in the rack."""
+        return self.subnet[1]
 
 
 @dataclass(frozen=True)
 class Fabric:
-    """The network the rack hangs on. It lives in a namespace of its own, so two runs may use the same addresses."""
+    """The network of the machines. It lives in a namespace of its own, so two runs may use the same addresses.
+
+    Without racks it is one switch with the subnet, and `server` is mayu's address on it. With racks each is a switch of its
+    own behind one router, and `server` is the address that all of them reach the servers at.
+    """
 
     subnet: IPv4Network = field(default=IPv4Network("10.77.0.0/24"))
     server: IPv4Address = field(default=IPv4Address("10.77.0.1"))
+    racks: tuple[Rack, ...] = ()
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+class Pki(StrEnum):
+    """Who certifies the components of the outer cluster."""
+
+    OPENBAO = "openbao"
+    EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The cluster that machines with a role form. `pods` is divided into one /24 a machine; the tenth address of `services`
+    is the cluster's DNS."""
+
+    kubernetes: str = "v1.20.2"
+    pods: IPv4Network = field(default=IPv4Network("10.60.0.0/16"))
+    services: IPv4Network = field(default=IPv4Network("10.61.0.0/16"))
+    domain: str = "cluster.local"
+    pki: Pki = Pki.OPENBAO
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
@@ -42,16 +101,21 @@ class Profile:
 
 @dataclass(frozen=True)
 class Machine:
-    """One diskless machine of the rack. Its MAC and UUID follow from its address and serial, and so never change."""
+    """One diskless machine. Its MAC and UUID follow from its address and serial, and so never change.
+
+    One that stands in a rack may leave its address and serial to `model.completion`. A machine has a profile or a role.
+    """
 
     name: str
-    serial: str
-    address: IPv4Address
-    profile: str
+    serial: str = ""
+    address: IPv4Address = field(default=UNASSIGNED)
+    profile: str = ""
     firmware: Firmware = Firmware.BIOS
     memory: Size = field(default=Size(512 << 20))
     cpus: int = 1
     values: Mapping[str, Any] = field(default_factory=dict)
+    role: Role | None = None
+    rack: str = ""
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
     @property
@@ -104,11 +168,15 @@ class Await:
 
 @dataclass(frozen=True)
 class Check:
-    """Run a testinfra file against machines over SSH; `testinfra` is relative to the scenario file."""
+    """Run a testinfra file; `testinfra` is relative to the scenario file.
+
+    On `machines` its tests run over SSH, once for each. On `fabric` they run once, among the machines, with a KUBECONFIG.
+    """
 
     do: Literal["check"]
     testinfra: Path
     machines: tuple[str, ...] = ()
+    on: Literal["machines", "fabric"] = "machines"
     within: Duration = field(default=Duration(300))
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
@@ -132,7 +200,46 @@ class PowerOff:
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
-Step: TypeAlias = PowerOn | Await | Check | KillWorker | PowerOff
+@dataclass(frozen=True)
+class AwaitCluster:
+    """Wait until the outer cluster serves: the node of each machine with a role is Ready with the config that mayu has for it,
+    and the add-ons run. Applies the add-ons first."""
+
+    do: Literal["cluster"]
+    within: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+class ProbeKind(StrEnum):
+    """What a probe does, over and over."""
+
+    API = "api"  # asks the outer API server whether it is ready, through the balancer, on a connection of its own each time
+    WRITES = "writes"  # creates one object after the other; what was acknowledged must be there in the end
+
+
+@dataclass(frozen=True)
+class StartProbe:
+    """Start to probe from the fabric, `every` so often, until the end of the run."""
+
+    do: Literal["probe"]
+    name: str
+    kind: ProbeKind
+    every: Duration = field(default=Duration(0.1))
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Wait until a probe has had nothing but success for `steady`. A probe of writes must then find all that was acknowledged."""
+
+    do: Literal["settle"]
+    probe: str
+    within: Duration
+    steady: Duration = field(default=Duration(5))
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+Step: TypeAlias = PowerOn | Await | Check | KillWorker | PowerOff | AwaitCluster | StartProbe | Settle
 
 
 class Statistic(StrEnum):
@@ -158,7 +265,33 @@ class PowerOnTo:
         return f"power-on to {self.stage}, {self.statistic}{which}"
 
 
-Budget: TypeAlias = PowerOnTo
+@dataclass(frozen=True)
+class RunTo:
+    """A budget: the time from the start of the run, with all images in the cache, to the end of the first step of a kind."""
+
+    metric: Literal["run-to"]
+    step: str
+    limit: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"run to {self.step}"
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A budget: the longest time without a success that a probe saw."""
+
+    metric: Literal["outage"]
+    probe: str
+    limit: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"outage of {self.probe}"
+
+
+Budget: TypeAlias = PowerOnTo | RunTo | Outage
 
 
 @dataclass(frozen=True)
@@ -167,14 +300,30 @@ class Scenario:
 
     schema: Literal[1]
     name: str
-    profiles: tuple[Profile, ...]
     machines: tuple[Machine, ...]
     steps: tuple[Step, ...]
+    profiles: tuple[Profile, ...] = ()
     description: str = ""
+    driver: DriverName = DriverName.QEMU
     image: Literal["testbed"] = "testbed"
+    outer: Outer | None = None
     fabric: Fabric = field(default_factory=Fabric)
     budgets: tuple[Budget, ...] = ()
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+    def rack(self, machine: Machine) -> Rack | None:
+        """Where a machine stands; None in a fabric without racks."""
+        return next((rack for rack in self.fabric.racks if rack.name == machine.rack), None)
+
+    def subnet(self, machine: Machine) -> IPv4Network:
+        """The subnet of a machine's address."""
+        rack = self.rack(machine)
+        return rack.subnet if rack else self.fabric.subnet
+
+    def gateway(self, machine: Machine) -> IPv4Address:
+        """The router of a machine."""
+        rack = self.rack(machine)
+        return rack.gateway if rack else self.fabric.server
 
     def select(self, names: tuple[str, ...]) -> tuple[Machine, ...]:
         """The machines a step speaks of, in the order of the file; no names mean all."""

@@ -39,6 +39,7 @@ class Timeline:
     stages: Mapping[Stage, float] = field(default_factory=dict)
     state: HostState = HostState.OFF
     failure: str = ""
+    config_id: str = ""  # of the Ignition config that it was served last
 
     def power_on(self, at: float) -> Self:
         """A new boot: whatever an earlier one achieved is forgotten.
@@ -61,6 +62,8 @@ class Timeline:
         if event.kind == "stage" and event.detail["stage"] in _STAGES:
             stage = Stage(event.detail["stage"])
             return self if stage in self.stages else replace(self, stages={**self.stages, stage: event.at})
+        if event.kind == "ignition":
+            return replace(self, config_id=str(event.detail.get("config_id", "")))
         if event.kind == "state":
             return replace(self, state=HostState(event.detail["to"]))
         if event.kind == "failed":

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from kubeception_sim.model.results import SCHEMA, HostResult, RunResult
+from kubeception_sim.model.results import SCHEMA, HostResult, ProbeResult, RunResult
 
 _DIGITS = 3  # milliseconds: finer digits would suggest a precision that polling for events does not have
 
@@ -20,6 +20,7 @@ def as_data(result: RunResult) -> dict[str, Any]:
         "schema": SCHEMA,
         "scenario": result.scenario,
         "verdict": str(result.verdict),
+        "driver": result.driver,
         "accelerator": str(result.accelerator),
         "seconds": _rounded(result.seconds),
         "started_at": result.started_at,
@@ -27,8 +28,20 @@ def as_data(result: RunResult) -> dict[str, Any]:
         "hosts": [_host(host) for host in result.hosts],
         "budgets": [_rounded(dataclasses.asdict(budget)) for budget in result.budgets],
         "checks": [_rounded(dataclasses.asdict(check)) for check in result.checks],
+        **({"probes": [_probe(probe) for probe in result.probes]} if result.probes else {}),
         "steps": [_rounded(dataclasses.asdict(step)) for step in result.steps],
         "spans": [_rounded(dataclasses.asdict(span) | {"seconds": span.seconds}) for span in result.spans],
+    }
+
+
+def _probe(probe: ProbeResult) -> dict[str, Any]:
+    return {
+        "name": probe.name,
+        "attempts": probe.attempts,
+        "failures": probe.failures,
+        "outage": _rounded(probe.outage),
+        "gaps": [{"start": _rounded(gap.start), "end": _rounded(gap.end)} for gap in probe.gaps],
+        **({"problem": probe.problem} if probe.problem else {}),
     }
 
 
@@ -37,6 +50,7 @@ def _host(host: HostResult) -> dict[str, Any]:
         "name": host.name,
         "serial": host.serial,
         "firmware": str(host.firmware),
+        **({"role": host.role} if host.role else {}),
         "state": str(host.state),
         "stages": {str(stage): _rounded(at) for stage, at in host.stages.items()},
         **({"failure": host.failure} if host.failure else {}),

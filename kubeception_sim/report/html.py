@@ -5,14 +5,19 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kubeception_sim.model.boot import Accelerator, Stage
-from kubeception_sim.model.results import RunResult
+from kubeception_sim.model.results import CheckResult, RunResult
 from kubeception_sim.report.palette import LOOKS
 from kubeception_sim.report.waterfall import waterfall
 
+FABRIC = "fabric"  # where checks run that belong to no machine
 _ACCELERATORS = {
     Accelerator.KVM: "hardware virtualisation",
     Accelerator.TCG: "software emulation; nothing here was virtualised by hardware",
-    Accelerator.NONE: "no guest code ran",
+}
+_DRIVERS = {
+    "namespace": "namespaces: the same system on this computer's own kernel, nothing virtualised",
+    "docker": "containers: the same system on this computer's own kernel, nothing virtualised",
+    "fake": "no guest code ran",
 }
 
 
@@ -31,11 +36,25 @@ def as_html(result: RunResult) -> str:
         chart=waterfall(result),
         looks=LOOKS,
         stages=list(Stage),
-        accelerator=_ACCELERATORS[result.accelerator],
-        checked_hosts=[host.name for host in result.hosts if any(check.host == host.name for check in result.checks)],
+        ran_by=ran_by(result),
+        accelerator=_ACCELERATORS.get(result.accelerator) or _DRIVERS.get(result.driver, "no guest code ran"),
+        checked_hosts=[
+            name
+            for name in [*(host.name for host in result.hosts), FABRIC]
+            if any(_where(check) == name for check in result.checks)
+        ],
         check_names=list(dict.fromkeys((check.file, check.name) for check in result.checks)),
-        check_of={(check.host, check.file, check.name): check for check in result.checks},
+        check_of={(_where(check), check.file, check.name): check for check in result.checks},
     )
+
+
+def _where(check: CheckResult) -> str:
+    return check.host or FABRIC
+
+
+def ran_by(result: RunResult) -> str:
+    """What ran the machines, in a word: the accelerator, or else the driver that needs none."""
+    return result.accelerator.upper() if result.accelerator is not Accelerator.NONE else result.driver
 
 
 def seconds(value: float | None) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kubeception_sim.model.boot import Stage
 from kubeception_sim.model.results import HostResult, RunResult, Verdict
-from kubeception_sim.report.html import seconds
+from kubeception_sim.report.html import ran_by, seconds
 from kubeception_sim.report.palette import LOOKS
 from kubeception_sim.report.waterfall import Row, Waterfall, waterfall
 
@@ -29,20 +29,21 @@ def show(result: RunResult, console: Console) -> None:
             (result.scenario, "bold"),
             "  ",
             (result.verdict.upper(), _STYLES[result.verdict]),
-            f"  {count} machine{'' if count == 1 else 's'}, {result.accelerator.upper()}, {seconds(result.seconds)}",
+            f"  {count} machine{'' if count == 1 else 's'}, {ran_by(result)}, {seconds(result.seconds)}",
         )
     )
     chart = waterfall(result)
     if chart is not None:
         _chart(chart, result, console)
     _budgets(result, console)
+    _probes(result, console)
     _checks(result, console)
     _trouble(result, console)
 
 
 def _chart(chart: Waterfall, result: RunResult, console: Console) -> None:
     hosts = {host.name: host for host in result.hosts}
-    labels = {name: f"  {name} {host.firmware:<4}  " for name, host in hosts.items()}
+    labels = {name: f"  {name} {host.kind:<4}  " for name, host in hosts.items()}
     outcomes = {row.host: _outcome(hosts[row.host]) for row in chart.rows}
     margin = max(map(len, labels.values()))
     room = max(len(text) for text, _ in outcomes.values()) + 2
@@ -99,6 +100,17 @@ def _budgets(result: RunResult, console: Console) -> None:
         measured = "never" if budget.measured is None else seconds(budget.measured)
         line = f"{budget.metric:<{metrics}}  {budget.host:<{hosts}}  {measured:>7} of at most {seconds(budget.limit)}"
         console.print(Text.assemble("  ", _mark(budget.ok), line), soft_wrap=True)
+
+
+def _probes(result: RunResult, console: Console) -> None:
+    if not result.probes:
+        return
+    console.print(Text("\nprobes", style="bold"))
+    names = max(len(probe.name) for probe in result.probes)
+    for probe in result.probes:
+        outages = f"longest time without {seconds(probe.outage)}" if probe.gaps else "never without"
+        line = f"  {probe.name:<{names}}  {probe.attempts} attempts, {probe.failures} failed, {outages}"
+        console.print(Text(line), soft_wrap=True)
 
 
 def _checks(result: RunResult, console: Console) -> None:

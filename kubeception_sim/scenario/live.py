@@ -26,6 +26,7 @@ class Screen:
         self._console = console
         self._quiet = quiet
         self._step = ""
+        self._said = ""
         self._detail: Callable[[], str] = lambda: ""
         self._is_live = console.is_terminal and not quiet
         if not quiet and not self._is_live:
@@ -52,6 +53,14 @@ class Screen:
         if not self._quiet and not self._is_live:
             self._console.print(f"{self._clock.now():7.1f} s    {what} {fraction:4.0%}", soft_wrap=True)
 
+    def say(self, what: str) -> None:
+        """What a long step waits for; the same twice is said once."""
+        if what != self._said:
+            self._said = what
+            self._detail = lambda: what
+            if not self._quiet and not self._is_live:
+                self._console.print(f"{self._clock.now():7.1f} s    {what}", soft_wrap=True, markup=False)
+
     def _line(self, timeline: Timeline, event: Event) -> None:
         # A stage tells more than the state that comes with it, except when it all ends.
         word = event.detail.get("stage") or (event.kind if event.kind == "failed" else "")
@@ -63,7 +72,7 @@ class Screen:
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("machine", no_wrap=True)
-        table.add_column("fw", no_wrap=True)
+        table.add_column("kind", no_wrap=True)
         table.add_column("state", no_wrap=True, min_width=10)
         for stage in Stage:
             table.add_column(stage, justify="right", no_wrap=True)
@@ -71,7 +80,9 @@ class Screen:
         for machine in self._scenario.machines:
             line = timelines[machine.name]
             cells = [self._cell(line, stage) for stage in Stage]
-            table.add_row(machine.name, machine.firmware, Text(line.state, style=_STATES.get(line.state, "")), *cells)
+            table.add_row(
+                machine.name, machine.role or machine.firmware, Text(line.state, style=_STATES.get(line.state, "")), *cells
+            )
         status = Text.assemble((f"{self._clock.now():7.1f} s  ", "dim"), self._step, (f"  {self._detail()}", "dim"))
         return Group("", table, "", status)
 

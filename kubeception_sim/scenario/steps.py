@@ -3,18 +3,33 @@
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from kubeception_sim.checks import testinfra
+from kubeception_sim.checks.probes import ApiProbe, WritesProbe
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
+from kubeception_sim.giantnetes.bringup import OuterCluster
 from kubeception_sim.lab import Lab
 from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.results import CheckResult
-from kubeception_sim.model.scenario import Await, Check, KillWorker, PowerOff, PowerOn, Scenario, Step
+from kubeception_sim.model.scenario import (
+    Await,
+    AwaitCluster,
+    Check,
+    KillWorker,
+    PowerOff,
+    PowerOn,
+    ProbeKind,
+    Scenario,
+    Settle,
+    StartProbe,
+    Step,
+)
 from kubeception_sim.model.timeline import Timeline
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
@@ -40,6 +55,10 @@ class Bench:
     machines: Mapping[str, Machine]
     ssh_key: Path
     checks: list[CheckResult] = field(default_factory=list)
+    outer: OuterCluster | None = None
+    probes: dict[str, ApiProbe] = field(default_factory=dict)
+    stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
+    say: Callable[[str], None] = lambda _: None  # how far a long step is
 
 
 def carry_out(step: Step, bench: Bench) -> None:
@@ -53,6 +72,12 @@ def carry_out(step: Step, bench: Bench) -> None:
             _check(step, bench)
         case KillWorker():
             _kill_worker(step, bench)
+        case AwaitCluster():
+            _await_cluster(step, bench)
+        case StartProbe():
+            _start_probe(step, bench)
+        case Settle():
+            _settle(step, bench)
         case PowerOff():
             for name in _names(step.machines, bench):
                 bench.machines[name].kill()
@@ -121,11 +146,53 @@ def _missed(step: Await, line: Timeline) -> str:
     return f"not {step.stage or step.state} within {step.within}: {last}"
 
 
+def _await_cluster(step: AwaitCluster, bench: Bench) -> None:
+    assert bench.outer is not None
+    outer, deadline = bench.outer, bench.clock.now() + step.within.seconds
+    timelines = bench.observer.timelines
+    wanted = {host.name: timelines[host.name].config_id for host in outer.cluster.hosts}
+    problems = ["the add-ons are not applied"]
+    while problems:
+        if bench.clock.now() > deadline:
+            raise Failed(f"no cluster within {step.within}: {'; '.join(problems)}")
+        try:
+            problems = outer.problems(wanted)
+        except HarnessError as error:  # the API server may be gone for a while: that is the subject's affair, not the harness's
+            problems = [error.message.splitlines()[-1]]
+        if problems:
+            bench.say(problems[0])
+            time.sleep(_POLL_SECONDS * 4)
+
+
+def _start_probe(step: StartProbe, bench: Bench) -> None:
+    assert bench.outer is not None
+    make = {ProbeKind.API: ApiProbe, ProbeKind.WRITES: WritesProbe}[step.kind]
+    probe = make(step.name, bench.outer.door, step.every.seconds, bench.clock.now)
+    bench.probes[step.name] = bench.stack.enter_context(probe)
+
+
+def _settle(step: Settle, bench: Bench) -> None:
+    probe = bench.probes[step.probe]
+    if not probe.steady(step.steady.seconds, bench.clock.now() + step.within.seconds):
+        raise Failed(f"{step.probe} was not steady for {step.steady} within {step.within}: {probe.result().problem}")
+    try:
+        problem = probe.verify()
+    except (OSError, HTTPException) as error:
+        raise Failed(f"{step.probe} could not be verified: {error}") from error
+    if problem:
+        raise Failed(problem)
+
+
 def _check(step: Check, bench: Bench) -> None:
     machines = bench.scenario.select(step.machines)
     rack = testinfra.Rack(bench.scenario, bench.lab, bench.namespace, bench.ssh_key)
+    if bench.outer:
+        rack = replace(rack, kubeconfig=bench.outer.kubectl.kubeconfig, kubectl=bench.outer.kubectl.program)
     try:
-        results = testinfra.check(step.testinfra, machines, rack, within=step.within.seconds)
+        if step.on == "fabric":
+            results = testinfra.check_fabric(step.testinfra, rack, within=step.within.seconds)
+        else:
+            results = testinfra.check(step.testinfra, machines, rack, within=step.within.seconds)
     except DeadlineExceeded as error:
         raise Failed(f"the checks did not end within {step.within}") from error
     bench.checks += results

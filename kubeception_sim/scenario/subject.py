@@ -17,9 +17,10 @@ import yaml
 
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.lab import Lab
-from kubeception_sim.model.scenario import Scenario
-from kubeception_sim.network import Fabric
-from kubeception_sim.run import Process, spawn
+from kubeception_sim.machines import BootImage
+from kubeception_sim.model.scenario import Role, Scenario
+from kubeception_sim.network import BRIDGE, Fabric, bridge_of
+from kubeception_sim.run import Process, run, spawn
 
 PORT = 4081
 TFTP_ROOT = Path("/usr/lib/ipxe")
@@ -39,30 +40,55 @@ _KERNEL_ARGUMENTS = (
     "rd.systemd.gpt_auto=0",
     "systemd.gpt_auto=0",
 )
+# iPXE has asked DHCP already; asking again in the initrd costs seconds on an emulated CPU.
+_STATIC_ADDRESS = "ip={{ host.address }}::{{ network.gateway }}:{{ network.netmask }}::eth0:none"
 
 
 @dataclass(frozen=True)
-class Served:
-    """The image that mayu hands out."""
+class Profiles:
+    """What machines are to become: a template and values by the name of a profile, and the hosts' own values by theirs."""
 
-    kernel: Path
-    initrd: Path
-    rootfs: Path
-    rootfs_sha256: str
+    templates: Mapping[str, Path]
+    values: Mapping[str, Mapping[str, Any]]
+    hosts: Mapping[str, Mapping[str, Any]]
 
 
-def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict[str, Any]:
-    """mayu's config file for a scenario, as data. `values` go to every profile, under the scenario's own."""
+def own_profiles(scenario: Scenario, values: Mapping[str, Any]) -> Profiles:
+    """The profiles that a scenario brings itself. `values` go to each, under its own."""
+    return Profiles(
+        {profile.name: profile.ignition.absolute() for profile in scenario.profiles},
+        {profile.name: {**values, **profile.values} for profile in scenario.profiles},
+        {machine.name: machine.values for machine in scenario.machines},
+    )
+
+
+def role_profile(role: Role) -> str:
+    """The profile of the machines with a role, and the name of mayu's template for it."""
+    return f"giantnetes-{role}"
+
+
+def role_template(role: Role, folder: Path, server: IPv4Address) -> Path:
+    """mayu's own template for a role, as `mayu init` gives it to an operator."""
+    argv = (
+        sys.executable,
+        "-m",
+        "mayu_py",
+        "init",
+        role_profile(role),
+        folder / role,
+        "--interface",
+        BRIDGE,
+        "--address",
+        f"{server}/24",
+    )
+    run(argv, timeout=START_SECONDS, env={"PYTHONPATH": os.fspath(_PACKAGE_ROOT)})
+    return folder / role / f"{role_profile(role)}.bu"
+
+
+def config(scenario: Scenario, image: BootImage, profiles: Profiles) -> dict[str, Any]:
+    """mayu's config file for a scenario, as data."""
     return {
-        "networks": [
-            {
-                "name": "rack",
-                "interface": "br0",
-                "address": str(scenario.fabric.server),
-                "subnet": str(scenario.fabric.subnet),
-                "gateway": str(scenario.fabric.server),
-            }
-        ],
+        "networks": _networks(scenario),
         "http": {"port": PORT},
         "tftp": {"root": os.fspath(TFTP_ROOT)},
         "images": {
@@ -71,17 +97,17 @@ def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict
                 "kernel": image.kernel.name,
                 "initrd": image.initrd.name,
                 "files": {"rootfs": image.rootfs.name},
-                "args": [*_KERNEL_ARGUMENTS, _static_address(scenario), f"testbed.sha256={image.rootfs_sha256}"],
+                "args": [*_KERNEL_ARGUMENTS, _STATIC_ADDRESS, f"testbed.sha256={image.rootfs_sha256}"],
             }
         },
         "profiles": [
             {
-                "name": profile.name,
+                "name": name,
                 "image": scenario.image,
-                "ignition": os.fspath(profile.ignition.absolute()),
-                "values": {**values, **profile.values},
+                "ignition": os.fspath(template),
+                "values": dict(profiles.values[name]),
             }
-            for profile in scenario.profiles
+            for name, template in profiles.templates.items()
         ],
         "hosts": [
             {
@@ -90,8 +116,8 @@ def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict
                 "uuid": machine.uuid,
                 "macs": [machine.mac],
                 "address": str(machine.address),
-                "profile": machine.profile,
-                "values": dict(machine.values),
+                "profile": role_profile(machine.role) if machine.role else machine.profile,
+                "values": dict(profiles.hosts.get(machine.name, {})),
             }
             for machine in scenario.machines
         ],
@@ -99,9 +125,13 @@ def config(scenario: Scenario, image: Served, values: Mapping[str, Any]) -> dict
     }
 
 
-def _static_address(scenario: Scenario) -> str:
-    """iPXE has asked DHCP already; asking again in the initrd costs seconds on an emulated CPU."""
-    return f"ip={{{{ host.address }}}}::{{{{ server.address }}}}:{scenario.fabric.subnet.netmask}::eth0:none"
+def _networks(scenario: Scenario) -> list[dict[str, str]]:
+    seats = [(rack.name, bridge_of(rack.name), rack.gateway, rack.subnet) for rack in scenario.fabric.racks]
+    alone = ("rack", BRIDGE, scenario.fabric.server, scenario.fabric.subnet)
+    return [
+        {"name": name, "interface": bridge, "address": str(address), "subnet": str(subnet), "gateway": str(address)}
+        for name, bridge, address, subnet in seats or [alone]
+    ]
 
 
 class Mayu:

@@ -19,6 +19,8 @@ from mayu_py.store.copies import CopiedStore
 def check(context: click.Context, path: Path, as_json: bool) -> None:
     """Check a config: its keys and values, its hosts, and every host's rendered Ignition config.
 
+    A profile that no host of the config has is rendered for one that enrols; what is wrong with that is a warning.
+
     Exit code 0 when mayu would serve it, 1 when not.
     """
     found, problems = config.check(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ignition.document import DocumentError, Problem, decode, load
 from mayu_py.config import admin, hosts, names, networks, nics, services
+from mayu_py.config.specimens import rehearse
 from mayu_py.config.templates import templates
 from mayu_py.core.inventory import configured
 from mayu_py.core.render import Renderer
@@ -56,6 +57,7 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
         config = Config(settings, renderer)
         if not any(problem.is_error for problem in problems):
             problems += _rendering(settings, renderer)
+            problems += rehearse(settings, renderer)
     except DocumentError as error:
         problems += error.problems
     # Sorting by place lets the reader walk through the file once; a set drops what two hosts share.

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from itertools import chain, count
 
 from mayu_py.core.hosts import ENROLLED, Host, Identity
 from mayu_py.core.inventory import Changes, Inventory, Note
@@ -42,19 +43,12 @@ def enrol(newcomers: Iterable[Newcomer], snapshot: Snapshot, avoid: Collection[I
     Where another server gives out the addresses it has none, and the name is of its MAC. Addresses in `avoid` are somebody
     else's. One machine may come several times. A machine for which there is no address gets the error, the others their records.
     """
-    registry = _Registry(snapshot, avoid)
-    results: list[Host | RangeExhausted] = []
-    for newcomer in newcomers:
-        try:
-            results.append(registry.host(newcomer))
-        except RangeExhausted as error:
-            results.append(error)
-    return Enrolment(tuple(results), tuple(registry.new.values()))
+    return Registry(snapshot).enrol(newcomers, avoid)
 
 
 def candidate(network: Network, snapshot: Snapshot, avoid: Collection[IPv4Address]) -> IPv4Address:
     """The address that the next machine of a network would be given. Raises RangeExhausted."""
-    return _Registry(snapshot, avoid).address(network)
+    return Registry(snapshot, avoid).address(network)
 
 
 def readdress(
@@ -69,7 +63,7 @@ def readdress(
     record = next((record for record in inventory.enrolled if record.name == host.name), None)
     if record is None:
         return Changes()
-    address = _Registry(snapshot, avoid).address(network, chosen, host.name)
+    address = Registry(snapshot, avoid).address(network, chosen, host.name)
     addresses = {**record.addresses, network.name: address} if network.extra else record.addresses
     moved = replace(record, address=record.address if network.extra else address, addresses=addresses)
     before = _text(network.address_of(record))
@@ -80,30 +74,51 @@ def _text(address: IPv4Address | None) -> str | None:
     return None if address is None else str(address)
 
 
-class _Registry:
-    """Gives out addresses and profiles to the machines of one batch."""
+class Registry:
+    """Gives out addresses and profiles, to one batch of machines after the other.
 
-    def __init__(self, snapshot: Snapshot, avoid: Collection[IPv4Address]) -> None:
-        self._snapshot = snapshot
+    What is taken is looked up in all hosts once. `snapshot` is the one that it agrees with.
+    """
+
+    def __init__(self, snapshot: Snapshot, avoid: Collection[IPv4Address] = ()) -> None:
+        self.snapshot = snapshot
         self._settings = snapshot.settings
-        self.new: dict[str, Host] = {}
+        self._avoid = set(map(int, avoid))
+        self._new: dict[str, Host] = {}
         self._by_sign: dict[str, Host] = {}
-        self._taken = set(map(int, (*snapshot.by_address, *avoid)))
+        self._taken = set(map(int, snapshot.by_address))
         for network in self._settings.networks:
             self._taken |= {int(address) for address in (network.address, network.gateway) if address is not None}
         self._last: dict[str, int] = {}  # In each network all addresses of the range up to this one are taken.
         self._members = Counter(host.profile for host in snapshot.hosts.values())
 
-    def host(self, newcomer: Newcomer) -> Host:
+    def enrol(self, newcomers: Iterable[Newcomer], avoid: Collection[IPv4Address] = ()) -> Enrolment:
+        """As the function does. If it is kept, `follow` must be called before the next batch."""
+        self._avoid = set(map(int, avoid))
+        results: list[Host | RangeExhausted] = []
+        for newcomer in newcomers:
+            try:
+                results.append(self._host(newcomer))
+            except RangeExhausted as error:
+                results.append(error)
+        return Enrolment(tuple(results), tuple(self._new.values()))
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """What was given out is in this snapshot, which has no other news."""
+        self.snapshot = snapshot
+        self._new.clear()
+        self._by_sign.clear()
+
+    def _host(self, newcomer: Newcomer) -> Host:
         """The machine's record. Raises RangeExhausted."""
         identity = newcomer.identity
         signs = [sign for sign in (identity.serial, identity.uuid, identity.mac) if sign]
-        host = self._snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
+        host = self.snapshot.find(identity)[0] or next((self._by_sign[sign] for sign in signs if sign in self._by_sign), None)
         if host is None:
             host = self._record(newcomer)
             self._taken.update(map(int, host.all_addresses))
             self._members[host.profile] += 1
-            self.new[host.name] = host
+            self._new[host.name] = host
             self._by_sign |= dict.fromkeys(signs, host)
         return host
 
@@ -126,8 +141,8 @@ class _Registry:
 
     def _name(self, wanted: str) -> str:
         """A name that is free: a host whose address was changed keeps the name that it was enrolled under."""
-        names = (wanted, *(f"{wanted}-{number}" for number in range(2, len(self._snapshot.hosts) + len(self.new) + 3)))
-        return next(name for name in names if name not in self._snapshot.hosts and name not in self.new)
+        names = chain((wanted,), (f"{wanted}-{number}" for number in count(2)))
+        return next(name for name in names if name not in self.snapshot.hosts and name not in self._new)
 
     def address(self, network: Network, chosen: IPv4Address | None = None, who: str = "a host") -> IPv4Address:
         """The address that was chosen for the machine, or the lowest free one of a network's range."""
@@ -137,11 +152,15 @@ class _Registry:
                 hint="give the network a `range`, or set `unknown_hosts: ignore`",
             )
         if chosen is not None:
-            if int(chosen) in self._taken:
+            if int(chosen) in self._taken or int(chosen) in self._avoid:
                 raise AddressTaken(f"{chosen}, chosen for {who}, was given to another meanwhile", hint="it asks again")
             return chosen
-        address = network.range.of(network.name).first_free(self._taken, self._last.get(network.name, 0))
+        free = network.range.of(network.name)
+        address = free.first_free(self._taken, self._last.get(network.name, 0))
+        # Not an address that is only avoided: who is there now may be gone by the next batch.
         self._last[network.name] = int(address) - 1
+        while int(address) in self._avoid:
+            address = free.first_free(self._taken, int(address))
         return address
 
     def _profile(self) -> str | None:

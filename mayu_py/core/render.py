@@ -1,6 +1,7 @@
 """What a host is served: its Ignition config and its kernel's arguments, rendered from templates as data."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -21,16 +22,20 @@ from mayu_py.core.settings import Image, NetworkFiles, Profile, Settings
 
 @dataclass(frozen=True, slots=True)
 class ServedConfig:
-    """The bytes a host gets, their SHA-256 in hex, and what is secret in them as far as the template says."""
+    """The bytes a host gets, their SHA-256 in hex, and what is secret in them as far as the template says.
+
+    `id` is the template's `config_id`, by which a host can say which config it runs; empty for one that an older mayu served.
+    """
 
     config: bytes = field(repr=False)
     sha256: str
     secrets: Secrets = field(default_factory=Secrets, compare=False, repr=False)
+    id: str = field(default="", compare=False)
 
     @classmethod
-    def of(cls, config: bytes, secrets: Secrets | None = None) -> Self:
+    def of(cls, config: bytes, secrets: Secrets | None = None, *, id: str = "") -> Self:
         """With the hash of the bytes."""
-        return cls(config, hashlib.sha256(config).hexdigest(), secrets or Secrets())
+        return cls(config, hashlib.sha256(config).hexdigest(), secrets or Secrets(), id)
 
     @property
     def redacted(self) -> bytes:
@@ -61,10 +66,12 @@ class Renderer:
         return found
 
     def _render(self, host: Host) -> ServedConfig:
-        rendered: Rendered = self._templates[self._profile(host).name].render(self._values(host))
+        template, values = self._templates[self._profile(host).name], self._values(host)
+        config_id = _config_id(template, values)
+        rendered: Rendered = template.render({**values, "config_id": config_id})
         if rendered.report.is_fatal:
             raise DocumentError(rendered.report.problems)
-        return ServedConfig.of(self._with_network_files(host, rendered.config), rendered.secrets)
+        return ServedConfig.of(self._with_network_files(host, rendered.config), rendered.secrets, id=config_id)
 
     def _with_network_files(self, host: Host, config: bytes) -> bytes:
         wanted = self._profile(host).network_files
@@ -124,6 +131,15 @@ class Renderer:
             "etcd_discovery_url": _secret(f"{url}/etcd/{token}") if token else "",
             "report_url": f"{url}/host/{quote(host.ident, safe='')}",
         }
+
+
+def _config_id(template: Template, values: Mapping[str, Any]) -> str:
+    """16 hex digits over all that a config is made of, so that a host can say which one it runs.
+
+    The config cannot hold its own hash. Values that are equal give equal digits, whatever order a person wrote them in.
+    """
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(f"{template.sha256}\n{text}".encode()).hexdigest()[:16]
 
 
 def _secret(text: str) -> str:

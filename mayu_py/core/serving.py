@@ -65,7 +65,7 @@ def _negotiated(config: ServedConfig, accept: str) -> ServedConfig | DocumentErr
     except UnknownSpec as error:
         return DocumentError([_no_place(f"{error}; the client reads nothing of spec 3")])
     as_written = negotiate(None, config.config)
-    return config if offered == as_written else ServedConfig.of(model.encode(offered.config), config.secrets)
+    return config if offered == as_written else ServedConfig.of(model.encode(offered.config), config.secrets, id=config.id)
 
 
 def _no_place(message: str) -> Problem:

@@ -56,7 +56,7 @@ Node = Mapping[Type, Sequence[Record]]
 class Zones:
     """Records by name. A node without records is an empty non-terminal: it exists and has nothing (RFC 4592, 2.2.2)."""
 
-    apexes: frozenset[Name]
+    absent: Mapping[Name, Answer]  # by apex: what the zone says of a name that it has not; made-up names are asked for a lot
     nodes: Mapping[Name, Node]
 
     @classmethod
@@ -71,12 +71,12 @@ class Zones:
                 name = name[1:]
                 if gathered.setdefault(name, {}):
                     break
-        return cls(apexes, gathered)
+        return cls({apex: Answer(False, (), _negative(gathered[apex])) for apex in apexes}, gathered)
 
     def apex(self, name: Name) -> Name | None:
         """The apex of the zone that holds the name, None when the name is somebody else's."""
         for at in range(len(name) + 1):
-            if name[at:] in self.apexes:
+            if name[at:] in self.absent:
                 return name[at:]
         return None
 
@@ -89,7 +89,8 @@ class Zones:
         for _ in range(LONGEST_CHAIN):
             node = self._node(name, apex)
             if node is None:
-                return Answer(False, tuple(chain), self._negative(apex))
+                absent = self.absent[apex]
+                return Answer(False, tuple(chain), absent.authority) if chain else absent
             alias = node.get(Type.CNAME, ())
             if not alias or type_ == Type.CNAME:
                 return self._at(node, name, apex, type_, chain)
@@ -103,7 +104,7 @@ class Zones:
         """The end of a chain of aliases, mostly of none."""
         found = _hinfo(name) if type_ == Type.ANY and node else _owned(_of_type(node, type_), name)
         if not found:
-            return Answer(True, tuple(chain), self._negative(apex))
+            return Answer(True, tuple(chain), self.absent[apex].authority)
         return Answer(True, (*chain, *found), (), self._additional(found))
 
     def _node(self, name: Name, apex: Name) -> Node | None:
@@ -118,17 +119,18 @@ class Zones:
                 return self.nodes.get((WILDCARD, *encloser))
         return None
 
-    def _negative(self, apex: Name) -> tuple[Record, ...]:
-        """The SOA of a negative answer, whose TTL is how long that answer may be kept (RFC 2308, section 3)."""
-        (soa,) = self.nodes[apex][Type.SOA]
-        minimum = soa.data[-1]
-        assert isinstance(minimum, int)
-        return (soa._replace(ttl=min(soa.ttl, minimum)),)
-
     def _additional(self, found: Iterable[Record]) -> tuple[Record, ...]:
         """Addresses of what the answer names (RFC 2782 and RFC 1035, 3.3.11)."""
         targets = dict.fromkeys(_target(record) for record in found if record.type in (Type.SRV, Type.NS))
         return tuple(record for name in targets for record in self.nodes.get(name, {}).get(Type.A, ()))
+
+
+def _negative(apex: Node) -> tuple[Record, ...]:
+    """The SOA of a negative answer, whose TTL is how long that answer may be kept (RFC 2308, section 3)."""
+    (soa,) = apex[Type.SOA]
+    minimum = soa.data[-1]
+    assert isinstance(minimum, int)
+    return (soa._replace(ttl=min(soa.ttl, minimum)),)
 
 
 def _of_type(node: Node, type_: int) -> Sequence[Record]:

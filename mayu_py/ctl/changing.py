@@ -56,6 +56,10 @@ def set_(session: Session, host: str, what: str, value: str, text: str | None, a
 
 
 def _state(value: str) -> str:
+    if value == "installed":
+        # Mayu had it among the states; here a host that runs from its disk is running, and where it boots from is no state.
+        why = "a host is installed when it has run once, with a profile that says `install: once`"
+        raise click.UsageError(f"{why}: `set HOST state running` says so for it, `reinstall HOST` takes it back")
     if value not in STATES:
         raise click.UsageError(f"{value!r} is no state: {', '.join(STATES)}")
     return value

@@ -13,6 +13,7 @@ from mayu_py.services.http import pages, senders
 from mayu_py.services.http.behind import Wsgi
 from mayu_py.services.http.front import Front
 from mayu_py.services.http.proto import Headers, HttpProtocol, Stream
+from mayu_py.services.http.replies import trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class HttpRehearsal:
 
     def __init__(self, desk: RehearsalDesk, renderer: Renderer) -> None:
         self._settings: Settings = desk.settings
-        self._front = Front(desk, renderer, Wsgi(pages.application(desk, renderer), senders.plain(desk.settings)), lambda: None)
+        behind = Wsgi(pages.application(desk, renderer), senders.plain(desk.settings), trouble)
+        self._front = Front(desk, renderer, behind, lambda: None)
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """What the request is answered."""

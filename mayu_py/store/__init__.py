@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from mayu_py.core.discovery import Cluster, Step
@@ -36,6 +37,13 @@ class Happened:
 
 
 Entry = tuple[Event | Happened, Stamp]
+Counts = Mapping[tuple[str, str, str], int]
+"""(worker, name, reason) -> how many more."""
+Served = Mapping[str, bytes]
+"""Host name -> the config that it is served."""
+
+NO_COUNTS: Counts = MappingProxyType({})
+NO_CONFIGS: Served = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,13 @@ class Store(Protocol):
     def change(self, decide: Callable[[Inventory], Changes]) -> None:
         """Write the changes that `decide` makes of the inventory, with their notes. Nobody else can write in between."""
 
-    def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
-        """Write events down and move hosts by them. A move that is not legal is written as `refused` and returned."""
+    def record(
+        self, entries: Sequence[Entry], served: Served = NO_CONFIGS, counts: Counts = NO_COUNTS
+    ) -> list[IllegalTransition]:
+        """Write events down and move hosts by them; remember the configs that hosts are served; add to counters.
+
+        A move that is not legal is written as `refused` and returned.
+        """
 
     def statuses(self) -> Mapping[str, Status]:
         """Host name -> where it stands; a host nothing happened to is absent."""
@@ -115,7 +128,7 @@ class Store(Protocol):
         """The history after event `after`, oldest first; of one host, if it is named."""
 
     def keep_served(self, host: str, config: bytes) -> None:
-        """Remember the config that a host is served, until it is served another. Cheap when it is the same one."""
+        """Remember the config that a host is served, until it is served another."""
 
     def last_served(self, host: str) -> bytes | None:
         """The config that a host was served last, None before the first."""

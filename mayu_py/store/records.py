@@ -9,18 +9,16 @@ from mayu_py.core.hosts import ENROLLED, Facts, Host, Mac, Uuid
 from mayu_py.core.inventory import Edits
 
 
-def of_host(host: Host) -> str:
+def of_host(host: Host) -> dict[str, Any]:
     """An enrolled host, without its name."""
-    return json.dumps(
-        {
-            "address": str(host.address) if host.address else None,
-            "addresses": {network: str(address) for network, address in host.addresses.items()},
-            "macs": host.macs,
-            "serial": host.serial,
-            "uuid": host.uuid,
-            "profile": host.profile,
-        }
-    )
+    return {
+        "address": str(host.address) if host.address else None,
+        "addresses": {network: str(address) for network, address in host.addresses.items()},
+        "macs": list(host.macs),
+        "serial": host.serial,
+        "uuid": host.uuid,
+        "profile": host.profile,
+    }
 
 
 def host(name: str, text: str) -> Host:

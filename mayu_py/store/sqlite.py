@@ -22,9 +22,13 @@ from mayu_py.core.hosts import Stage, State, Uuid
 from mayu_py.core.inventory import Changes, Inventory, Told
 from mayu_py.errors import IllegalTransition, StoreError
 from mayu_py.store import (
+    NO_CONFIGS,
+    NO_COUNTS,
+    Counts,
     Entry,
     Generation,
     ReloadOutcome,
+    Served,
     Stamp,
     Status,
     StoredEvent,
@@ -139,17 +143,20 @@ class SqliteStore:
             displaced = writing.change(db, changes)
             writing.touch(db)
             self._revision = -1
-        only_new = changes == Changes(new=changes.new, notes=changes.notes)
-        if only_new and not displaced and _names(inventory).isdisjoint(host.name for host in changes.new):
+        if not displaced and changes == Changes(new=changes.new, notes=changes.notes):
             # Reading back a thousand records after each new one would make enrolling a rack quadratic.
             self._latest = replace(inventory, revision=inventory.revision + 1, enrolled=(*inventory.enrolled, *changes.new))
 
-    def record(self, entries: Sequence[Entry]) -> list[IllegalTransition]:
-        """Write events down and move hosts by them."""
-        if not entries:
+    def record(
+        self, entries: Sequence[Entry], served: Served = NO_CONFIGS, counts: Counts = NO_COUNTS
+    ) -> list[IllegalTransition]:
+        """Write events down and move hosts by them; remember configs; add to counters. All in one commit."""
+        if not entries and not served and not counts:
             return []
         with self.transaction() as db:
             self._revision = -1
+            writing.keep(db, served)
+            writing.count(db, counts)
             return writing.record(db, entries)
 
     def statuses(self) -> Mapping[str, Status]:
@@ -173,12 +180,7 @@ class SqliteStore:
 
     def keep_served(self, host: str, config: bytes) -> None:
         """Remember the config that a host is served."""
-        digest = hashlib.sha256(config).hexdigest()
-        with self._translated():
-            held = self._db.execute("SELECT sha256 FROM served WHERE name = ?", (host,)).fetchone()
-        if held != (digest,):
-            with self.transaction() as db:
-                db.execute("INSERT OR REPLACE INTO served VALUES (?, ?, ?, ?)", (host, Stamp.now().at, digest, config))
+        self.record((), {host: config})
 
     def last_served(self, host: str) -> bytes | None:
         """The config that a host was served last. Raises StoreError when it is not what was written."""
@@ -193,12 +195,7 @@ class SqliteStore:
 
     def count(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
         """Add to the counters of a worker."""
-        with self.transaction() as db:
-            db.executemany(
-                "INSERT INTO counters VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (worker, name, reason) DO UPDATE SET count = count + excluded.count",
-                [(worker, name, reason, number) for (name, reason), number in counts.items()],
-            )
+        self.record((), counts={(worker, *counter): number for counter, number in counts.items()})
 
     def counters(self) -> list[tuple[str, str, str, int]]:
         """(worker, name, reason, count), sorted."""
@@ -310,7 +307,3 @@ def _read(db: sqlite3.Connection, revision: int) -> Inventory:
     }
     edits = {name: records.edits(record) for name, record in db.execute("SELECT name, record FROM edits")}
     return Inventory(revision, enrolled, told, edits)
-
-
-def _names(inventory: Inventory) -> set[str]:
-    return {*(host.name for host in inventory.enrolled), *inventory.told, *inventory.edits}

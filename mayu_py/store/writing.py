@@ -1,5 +1,6 @@
 """What one step writes: statements over a connection that has a transaction open."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from mayu_py.core.exchange import Became, Event, Learned, Reached
 from mayu_py.core.hosts import Host, Stage, State, progress
 from mayu_py.core.inventory import Changes
 from mayu_py.errors import IllegalTransition
-from mayu_py.store import Entry, Happened, Stamp, records
+from mayu_py.store import Counts, Entry, Happened, Served, Stamp, records
 from mayu_py.store.schema import claims
 
 # Workers write their events a little after they happened, each at its own pace. An event that is older than the one
@@ -22,12 +23,13 @@ def touch(db: sqlite3.Connection) -> None:
 
 
 def change(db: sqlite3.Connection, changes: Changes) -> bool:
-    """One step of the inventory. Returns whether an enrolled record that the config had hidden gave way to a new one."""
+    """One step of the inventory. Returns whether anything that the config had hidden gave way to a new host."""
     stamp = Stamp.now()
-    for table in ("edits", "told", "status", "served"):
+    names, displaced = [(host.name,) for host in changes.new], False
+    for table in ("enrolled", "edits", "told", "status", "served"):
         # A new host may have the name of one whose record the config has replaced; it is another machine.
-        db.executemany(f"DELETE FROM {table} WHERE name = ?", [(host.name,) for host in changes.new])
-    displaced = _put(db, (*changes.new, *changes.moved))
+        displaced |= db.executemany(f"DELETE FROM {table} WHERE name = ?", names).rowcount > 0
+    displaced |= _put(db, (*changes.new, *changes.moved))
     edited = [(name, records.of_edits(edits)) for name, edits in changes.edits.items()]
     db.executemany("INSERT OR REPLACE INTO edits VALUES (?, ?)", edited)
     _forget(db, changes.gone)
@@ -47,13 +49,14 @@ def _put(db: sqlite3.Connection, hosts: Sequence[Host]) -> bool:
     """Write enrolled records. What else claimed their addresses and MACs was hidden by the config, and gives way for good."""
     if not hosts:
         return False
-    texts = {host.name: records.of_host(host) for host in hosts}
-    db.executemany("DELETE FROM claims WHERE name = ?", [(name,) for name in texts])
-    claimed = [(claim, name) for name, text in texts.items() for claim in claims(json.loads(text))]
+    made = {host.name: records.of_host(host) for host in hosts}
+    db.executemany("DELETE FROM claims WHERE name = ?", [(name,) for name in made])
+    claimed = [(claim, name) for name, record in made.items() for claim in claims(record)]
     found = (db.execute("SELECT name FROM claims WHERE claim = ?", (claim,)).fetchone() for claim, _ in claimed)
     hidden = {row[0] for row in found if row is not None}
     _forget(db, sorted(hidden))
-    db.executemany("INSERT OR REPLACE INTO enrolled VALUES (?, ?)", texts.items())
+    rows = [(name, json.dumps(record)) for name, record in made.items()]
+    db.executemany("INSERT OR REPLACE INTO enrolled VALUES (?, ?)", rows)
     db.executemany("INSERT INTO claims VALUES (?, ?)", claimed)
     return bool(hidden)
 
@@ -79,6 +82,23 @@ def record(db: sqlite3.Connection, entries: Sequence[Entry]) -> list[IllegalTran
     if changed:
         touch(db)
     return refused
+
+
+def keep(db: sqlite3.Connection, served: Served) -> None:
+    """Remember the configs that hosts are served; writes only those that are not what a host was served before."""
+    for name, config in served.items():
+        digest = hashlib.sha256(config).hexdigest()
+        if db.execute("SELECT sha256 FROM served WHERE name = ?", (name,)).fetchone() != (digest,):
+            db.execute("INSERT OR REPLACE INTO served VALUES (?, ?, ?, ?)", (name, Stamp.now().at, digest, config))
+
+
+def count(db: sqlite3.Connection, counts: Counts) -> None:
+    """Add to counters."""
+    db.executemany(
+        "INSERT INTO counters VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (worker, name, reason) DO UPDATE SET count = count + excluded.count",
+        [(*counter, number) for counter, number in counts.items()],
+    )
 
 
 def apply(db: sqlite3.Connection, event: Event, stamp: Stamp) -> bool:

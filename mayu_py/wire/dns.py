@@ -34,6 +34,7 @@ TCP_PAYLOAD = 65535
 _QUESTION = struct.Struct("!HH")
 _RECORD = struct.Struct("!HHIH")
 _OPT = struct.Struct("!BHHIH")
+_PLAIN_OPT = b"\0\0\x29"  # the root's name, and the type
 _LONGEST_NAME = 255
 # An OPT and a signature; nothing else belongs behind a question.
 _MOST_ADDITIONAL = 2
@@ -141,6 +142,10 @@ def _name(message: bytes, at: int) -> tuple[Name, int]:
 
 def _edns(message: bytes, at: int, count: int) -> Edns | None:
     """The OPT record among the additional ones (RFC 6891, section 6.1)."""
+    if count == 1 and len(message) == at + _OPT.size and message.startswith(_PLAIN_OPT, at) and message.endswith(b"\0\0"):
+        # Nearly every query has one without options.
+        _, _, payload, extended, _ = _OPT.unpack_from(message, at)
+        return Edns(max(payload, SMALLEST_PAYLOAD), extended >> 16 & 0xFF, bool(extended & DO))
     edns = None
     for _ in range(count):
         labels, at = _name(message, at)

@@ -72,7 +72,7 @@ def test_two_workers_enrolling_by_turns_never_share_an_address(desk: Desk, path:
 
 
 def test_what_was_served_is_written_before_the_answer(desk: Desk, path: Path) -> None:
-    desk.answer_durably(IgnitionRequest(Identity(serial="KC-5")))
+    desk.write(desk.fresh(desk.consider(IgnitionRequest(Identity(serial="KC-5")))))
     with closing(SqliteStore(path)) as store:
         status = store.statuses()["node-5"]
     assert (status.state, status.stage) == (State.INSTALLING, Stage.IGNITION)

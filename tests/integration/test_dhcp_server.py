@@ -317,6 +317,6 @@ def test_all_that_a_machine_tells_in_one_breath_is_kept(tmp_path: Path) -> None:
     mac, here = Mac("52:54:00:00:00:07"), IPv4Address("127.0.0.77")
     settings = replace(SETTINGS, networks=(network,), hosts=(HostEntry("guest", "node", macs=(mac,)),))
     with Desk("http-1", settings, lambda: SqliteStore(tmp_path / "mayu.db")) as desk:
-        desk.answer_durably(ScriptRequest(Identity(serial="KC-7", mac=mac), source=here))
+        desk.write(desk.fresh(desk.consider(ScriptRequest(Identity(serial="KC-7", mac=mac), source=here))))
         told = desk.snapshot().hosts["guest"]
         assert (told.serial, told.address, desk.snapshot().by_address[here]) == ("KC-7", here, told)

@@ -317,7 +317,9 @@ def test_web_pages_cannot_have_a_browser_act_for_them(plain: Running) -> None:
 
 def test_bodies_and_headers_have_their_limits(plain: Running) -> None:
     json_type = {"Content_Type": "application/json"}
-    assert plain.ask("PATCH", "/v1/hosts/node-1", b" " * 65_535 + b"{}", **json_type)[0] == 413
+    status, headers, body = plain.ask("PATCH", "/v1/hosts/node-1", b" " * 65_535 + b"{}", **json_type)
+    assert (status, headers["content-type"]) == (413, "application/problem+json")
+    assert json.loads(body)["detail"] == "a body of 65536 bytes is the most"
     assert plain.ask("PATCH", "/v1/hosts/node-1", b" " * 65_534 + b"{}", **json_type)[0] == 200
     head = b"GET /v1/hosts HTTP/1.1\r\nHost: localhost\r\n"
     assert plain.raw(head + b"X: y\r\n" * 5000 + b"\r\n").split(b" ")[1:2] in ([b"431"], [])

@@ -100,6 +100,8 @@ def test_states_move_by_the_rules_and_are_waited_for(ctl: Ctl) -> None:
         "mayuctl: node-2 is not running after 0.1 s; its state is configured, its last stage none",
         "hint: mayuctl history node-2",
     ]
+    (why,) = [line for line in ctl.refused("set", "node-2", "state", "installed", code=2) if "installed" in line]
+    assert "`set HOST state running` says so for it, `reinstall HOST` takes it back" in why
     waiting = ctl.start("wait", "node-2", "--timeout", "20s")
     assert ctl.out("set", "node-2", "state", "installing") == "node-2 is installing\n"
     assert ctl.out("set", "node-2", "state", "running") == "node-2 is running\n"

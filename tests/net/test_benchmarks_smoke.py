@@ -32,13 +32,18 @@ def measured(rows: list[Row]) -> dict[str, list[str]]:
 
 
 def test_web(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = shrunk(monkeypatch, web, HOSTS=20, FEW=10, MANY=20, WORKLOADS=web.WORKLOADS[:1])
+    rows = shrunk(monkeypatch, web, HOSTS=20, FEW=10, MANY=20, FORGOTTEN=0.1, WORKLOADS=web.WORKLOADS[:1])
 
     assert measured(rows) == {
         "Ignition, keep-alive": ["mayu", "nginx"],
         "Ignition, keep-alive: 99 % answered within": ["mayu", "nginx"],
         "Ignition, keep-alive: server CPU": ["mayu", "nginx"],
         "Ignition, keep-alive: 20 hosts beside 10": ["mayu", "mayu, fewer hosts"],
+        "Ignition, keep-alive: 20 hosts beside 10: 99 % answered within": ["mayu", "mayu, fewer hosts"],
+        "Ignition, keep-alive: 20 hosts beside 10: server CPU": ["mayu", "mayu, fewer hosts"],
+        "Ignition, keep-alive: first request of each of 20 hosts": ["mayu"],
+        "Ignition, keep-alive: first request of each of 20 hosts: 99 % answered within": ["mayu"],
+        "Ignition, keep-alive: first request of each of 20 hosts: server CPU": ["mayu"],
     }
 
 
@@ -52,10 +57,11 @@ def test_download(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dhcp_servers_answer_known_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dhcp.Contender, "measure", lambda self, **_: self._try(100.0).done)
+    monkeypatch.setattr(dhcp.Contender, "measure", lambda self, **_: self._try(100.0))
     rows = shrunk(monkeypatch, dhcp, SCENARIOS=dhcp.SCENARIOS[:1])
 
-    assert measured(rows) == {"known hosts": ["mayu", "Kea", "dnsmasq", "dnsmasq, read-only"]}
+    servers = ["mayu", "Kea", "dnsmasq", "dnsmasq, read-only"]
+    assert measured(rows) == {"500 known hosts": servers, "500 known hosts: server CPU": servers}
 
 
 def test_tftp(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def links(namespace: str | None = None) -> dict[str, dict[str, object]]:
 def test_a_fabric_comes_and_goes_and_leaves_the_host_alone(lab: Lab) -> None:
     before = set(links())
     with Fabric.create(lab) as fabric:
-        fabric.port("n1")
+        assert fabric.port("n1").tap == "tap0"
         assert fabric.namespace == f"kc-{lab.id}-fabric"
         assert fabric.namespace in namespaces()
         assert set(links()) == before
@@ -53,10 +53,17 @@ def test_the_address_is_the_one_asked_for(lab: Lab) -> None:
         assert fabric.address == IPv4Interface("192.0.2.9/28")
 
 
+def test_a_port_has_no_tap_until_somebody_wants_it(fabric: Fabric) -> None:
+    port = fabric.port("worker-1")
+    assert "tap0" not in links(fabric.namespace)
+    assert [port.tap, fabric.port("worker-1").tap] == ["tap0", "tap0"]
+    assert "tap0" in links(fabric.namespace)
+
+
 def test_a_port_is_a_tap_on_the_bridge(fabric: Fabric) -> None:
-    assert fabric.port("worker-1") == Port(fabric.namespace, "tap0")
-    assert fabric.port("worker-2") == Port(fabric.namespace, "tap1")
-    assert fabric.port("worker-1") == Port(fabric.namespace, "tap0")
+    assert fabric.port("worker-1") == Port(fabric.namespace, "br0", "worker-1", 0)
+    assert fabric.port("worker-2").tap == "tap1"
+    assert fabric.port("worker-1").tap == "tap0"
     tap = links(fabric.namespace)["tap0"]
     assert (tap["master"], tap["ifalias"], "UP" in str(tap["flags"])) == ("br0", "worker-1", True)
 
@@ -64,7 +71,7 @@ def test_a_port_is_a_tap_on_the_bridge(fabric: Fabric) -> None:
 def test_a_new_port_does_not_change_the_bridges_address(fabric: Fabric) -> None:
     before = links(fabric.namespace)["br0"]["address"]
     for n in range(8):
-        fabric.port(f"n{n}")
+        assert fabric.port(f"n{n}").tap
     assert links(fabric.namespace)["br0"]["address"] == before
 
 

@@ -10,17 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from kubeception_sim import gc
+from kubeception_sim.cgroups import hierarchies
 from kubeception_sim.gc import Kind, Leftover
 from kubeception_sim.lab import ENV_LAB, Lab, mounts_below
 from kubeception_sim.run import run
 
 PROJECT = Path(__file__).parents[2]
 
-# A run with one of everything. Its process ignores the SIGTERM that the kernel sends when the run dies.
+# A run with one of everything. Its process ignores the SIGTERM that the kernel sends when the run dies, and is frozen besides.
 RUN = """
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from kubeception_sim.cgroups import Group
 from kubeception_sim.lab import Lab
 from kubeception_sim.network import Fabric
 from kubeception_sim.run import run, spawn
@@ -39,6 +41,12 @@ with ExitStack() as stack:
     guest = stack.enter_context(spawn(stubborn, log=log, env=lab.env, namespace=fabric.namespace, grace=0.1))
     while "ready" not in guest.tail():
         assert guest.poll() is None
+    group = Group(lab.namespace("n1"))
+    group.create(memory=64 << 20, cpus=1)
+    stack.callback(group.remove)
+    for path in group.paths():
+        (path / "cgroup.procs").write_text(str(guest.pid))
+    group.freeze()
     print(lab.id, flush=True)
     sys.stdin.read()
 """
@@ -87,6 +95,7 @@ def on_host(root: Path, lab_id: str) -> dict[str, int]:
             processes += label in environ.read_bytes().split(b"\0")
     links = json.loads(run(["ip", "-json", "link"], timeout=10).stdout)
     return {
+        "cgroups": len([path for tree in hierarchies() for path in tree.mount.glob(f"kc-{lab_id}-*")]),
         "processes": processes,
         "namespaces": len(list(Path("/run/netns").glob(f"kc-{lab_id}-*"))),
         "links": sum(link["ifname"].startswith(f"kc{lab_id}") for link in links),
@@ -100,7 +109,7 @@ def left(root: Path, lab_id: str) -> list[Leftover]:
     return [leftover for leftover in gc.find(root) if leftover.lab == lab_id]
 
 
-ONE_OF_EACH = {"processes": 2, "namespaces": 1, "links": 1, "mounts": 1, "directories": 1}
+ONE_OF_EACH = {"cgroups": len(hierarchies()), "processes": 2, "namespaces": 1, "links": 1, "mounts": 1, "directories": 1}
 NOTHING = dict.fromkeys(ONE_OF_EACH, 0)
 
 
@@ -115,6 +124,7 @@ def test_what_a_killed_run_leaves_is_found_and_removed(tmp_path: Path) -> None:
         assert on_host(tmp_path, lab_id) == ONE_OF_EACH
         found = left(tmp_path, lab_id)
         assert [leftover.kind for leftover in found] == [
+            *(Kind.CGROUP for _ in hierarchies()),
             Kind.PROCESS,
             Kind.PROCESS,
             Kind.MOUNT,
@@ -177,7 +187,7 @@ def test_a_directory_is_a_labs_only_by_its_record(tmp_path: Path) -> None:
 
 def test_a_process_is_checked_again_right_before_it_is_killed(tmp_path: Path) -> None:
     with killed(tmp_path) as lab_id:
-        process = left(tmp_path, lab_id)[0]
+        process = next(leftover for leftover in left(tmp_path, lab_id) if leftover.kind is Kind.PROCESS)
         later = replace(process, start=process.start + 1)  # the same pid, but a later process
         stranger = replace(process, lab="0" * 8)
         assert {removal.problem for removal in gc.collect([later, stranger])} == {""}

@@ -85,7 +85,8 @@ def test_a_failure_is_kept_with_its_text(client: Client, lan: Lan) -> None:
 
 def test_too_long_a_report_is_refused(client: Client, tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(b"x" * 70_000)
-    assert client.status("-X", "PUT", "--data-binary", f"@{tmp_path}/long", f"{URL}/host/KC-0005/failed")[0] == 413
+    status, why = client.status("-X", "PUT", "--data-binary", f"@{tmp_path}/long", f"{URL}/host/KC-0005/failed")
+    assert (status, why.strip()) == (413, "a body of 65536 bytes is the most")
 
 
 def test_not_ready_is_503_with_a_time_to_come_back(client: Client) -> None:

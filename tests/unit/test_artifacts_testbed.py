@@ -51,7 +51,7 @@ def test_the_recipe_is_made_of_files_that_a_wheel_carries() -> None:
 
 
 def test_package_names_come_without_their_reasons() -> None:
-    packages = recipe.included_packages()
+    packages = recipe.lines("packages.txt")
     assert [name for name in packages if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name)] == []
     assert {"systemd", "openssh-server", "ignition", "dracut-core"} <= set(packages)
     assert "python3" not in packages
@@ -64,8 +64,11 @@ def test_progress_only_rises() -> None:
 
 
 def test_the_build_runs_in_a_mount_namespace_of_its_own(tmp_path: Path) -> None:
-    command = recipe.bootstrap_command(tmp_path / "root", sources=["deb http://mirror/debian bookworm main"], apt=[])
+    command = recipe.bootstrap_command(
+        tmp_path / "root", included=["systemd", "udev"], sources=["deb http://mirror/debian bookworm main"], apt=[]
+    )
     assert command[:3] == ["unshare", "--mount", "mmdebstrap"]
+    assert "--include=systemd,udev" in command
     assert command[-3:] == ["bookworm", str(tmp_path / "root"), "deb http://mirror/debian bookworm main"]
 
 

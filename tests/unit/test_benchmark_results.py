@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from benchmarks import plot
 from benchmarks.results import US, Row, table
 
@@ -14,6 +16,13 @@ def test_a_table_says_which_goals_are_met() -> None:
         "| work | **4.50** (3.00 .. 6.00) | **2.25** (1.50 .. 3.00) "
         "| met: 4 of slow<br>**missed**: 2.5 of the best peer | 45 | 10 | 20 | per s |"
     )
+
+
+def test_a_server_that_did_nothing_in_a_round_makes_no_row() -> None:
+    rounds = [{US: 30.0, "dead": 10.0}, {US: 60.0, "dead": 0.0}]
+
+    with pytest.raises(ValueError, match="work: nothing was measured of dead in round 2"):
+        Row("work", "per s", rounds)
 
 
 def test_the_axis_is_logarithmic() -> None:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ignition.document import Duration
-from kubeception_sim.checks.budgets import judge
+from kubeception_sim.checks.budgets import Measured, judge
 from kubeception_sim.model.boot import Firmware, Stage
-from kubeception_sim.model.results import BudgetResult
-from kubeception_sim.model.scenario import Machine, PowerOnTo, Statistic
+from kubeception_sim.model.results import BudgetResult, Gap, ProbeResult, StepResult
+from kubeception_sim.model.scenario import Machine, Outage, PowerOnTo, RunTo, Statistic
 from kubeception_sim.model.timeline import Timeline
 
 EACH = PowerOnTo("power-on-to", Stage.RUNNING, Duration(60))
@@ -22,17 +22,19 @@ MACHINES = (
 )
 
 
-def rack(first: float | None, second: float | None) -> dict[str, Timeline]:
+def rack(first: float | None, second: float | None) -> Measured:
     """Seconds from power-on to running, None for a machine that only got its address."""
-    return {
-        machine.name: Timeline(
-            machine.name,
-            machine.serial,
-            powered_on=100.0,
-            stages={Stage.DHCP: 101.0, **({} if seconds is None else {Stage.RUNNING: 100.0 + seconds})},
-        )
-        for machine, seconds in zip(MACHINES, (first, second), strict=True)
-    }
+    return Measured(
+        {
+            machine.name: Timeline(
+                machine.name,
+                machine.serial,
+                powered_on=100.0,
+                stages={Stage.DHCP: 101.0, **({} if seconds is None else {Stage.RUNNING: 100.0 + seconds})},
+            )
+            for machine, seconds in zip(MACHINES, (first, second), strict=True)
+        }
+    )
 
 
 def verdicts(budget: PowerOnTo, first: float | None, second: float | None) -> list[tuple[str, float | None, bool]]:
@@ -59,7 +61,7 @@ def test_a_machine_that_never_arrives_fails_however_fast_the_others_were(budget:
 
 
 def test_a_rack_that_was_never_switched_on_fails() -> None:
-    dark = {machine.name: Timeline(machine.name, machine.serial) for machine in MACHINES}
+    dark = Measured({machine.name: Timeline(machine.name, machine.serial) for machine in MACHINES})
     assert [one.ok for one in judge([EACH, MAX], MACHINES, dark)] == [False, False, False]
 
 
@@ -87,3 +89,44 @@ def test_every_budget_gets_its_results_in_order() -> None:
 def test_max_is_met_exactly_when_each_is(first: float, second: float) -> None:
     each = all(ok for _, _, ok in verdicts(EACH, first, second))
     assert verdicts(MAX, first, second)[0][2] is each
+
+
+TO_CLUSTER = RunTo("run-to", "cluster", Duration(60))
+
+
+def step(do: str, end: float, *, ok: bool = True) -> StepResult:
+    return StepResult(do, do, 0.0, end, ok)
+
+
+@pytest.mark.parametrize(
+    ("steps", "measured", "ok"),
+    [
+        ([step("await", 30.0), step("cluster", 59.0), step("cluster", 90.0)], 59.0, True),
+        ([step("cluster", 60.5)], 60.5, False),
+        ([step("cluster", 20.0, ok=False)], None, False),
+        ([step("await", 30.0)], None, False),
+    ],
+    ids=["the first of its kind counts", "late", "it failed, early", "it never came to it"],
+)
+def test_a_run_must_come_to_a_step_in_time(steps: list[StepResult], measured: float | None, ok: bool) -> None:
+    (result,) = judge([TO_CLUSTER], MACHINES, Measured({}, steps))
+    assert (result.metric, result.host, result.measured, result.ok) == ("run to cluster", "", measured, ok)
+
+
+OUTAGE = Outage("outage", "api", Duration(15))
+
+
+@pytest.mark.parametrize(
+    ("probe", "measured", "ok"),
+    [
+        (ProbeResult("api", 100, 20, (Gap(1.0, 3.0), Gap(10.0, 24.5))), 14.5, True),
+        (ProbeResult("api", 100, 20, (Gap(10.0, 26.0), Gap(30.0, 31.0))), 16.0, False),
+        (ProbeResult("api", 100, 0, ()), 0.0, True),
+        (ProbeResult("api", 100, 100, (Gap(0.0, 5.0),)), None, False),
+        (ProbeResult("other", 100, 0, ()), None, False),
+    ],
+    ids=["the longest gap counts", "too long", "none at all", "it never had a success", "it never ran"],
+)
+def test_an_outage_must_not_last(probe: ProbeResult, measured: float | None, ok: bool) -> None:
+    (result,) = judge([OUTAGE], MACHINES, Measured({}, probes={probe.name: probe}))
+    assert (result.metric, result.measured, result.ok) == ("outage of api", measured, ok)

@@ -22,7 +22,7 @@ def test_the_plan_of_the_references_example_for_people(example: Plan) -> None:
 
 
 def test_bring_up_has_its_order(example: Plan) -> None:
-    assert [step for step, _ in example.up] == [BringUp.FABRIC, BringUp.IMAGE, BringUp.MAYU, BringUp.MACHINES]
+    assert [step for step, _ in example.up] == [BringUp.IMAGE, BringUp.FABRIC, BringUp.MAYU, BringUp.MACHINES]
 
 
 def test_teardown_is_bring_up_reversed_and_the_image_stays(example: Plan) -> None:

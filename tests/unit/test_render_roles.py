@@ -22,8 +22,14 @@ from tests.golden.roles.cases import HERE, VALUES, rendered, renderer, shown
 
 # The paths below `values` that a template names, but for what is only asked whether it is there.
 NAMED = re.compile(r"values\.((?:\w+\.)*\w+)\b(?! is )")
-SECRETS = [VALUES["etcd"]["cluster_token"], VALUES["kubernetes"]["bootstrap_token"]] + [
-    text.strip() for key, text in VALUES["kubernetes"].items() if key.endswith("_key")
+TOKEN_ID, TOKEN = VALUES["kubernetes"]["bootstrap_token"].split(".")
+SECRETS = [
+    VALUES["etcd"]["cluster_token"],
+    TOKEN,
+    *(
+        pair["key"].strip()
+        for pair in [*VALUES["pki"].values(), VALUES["kubernetes"]["signer"], VALUES["kubernetes"]["service_account"]]
+    ),
 ]
 
 
@@ -75,6 +81,7 @@ def without(values: Any, path: list[str]) -> Any:
 @pytest.mark.parametrize("role", ROLES)
 def test_each_value_that_is_missing_is_an_error_with_its_line(role: str) -> None:
     named = set(NAMED.findall((TEMPLATES / f"{role}.bu").read_text())) - {"etcd.discovery"}
+    named = {path.removesuffix(".split") for path in named}
     assert "admin_keys" in named
     for path in sorted(named):
         # Without the domain etcd asks for the other way to find its members.
@@ -103,45 +110,79 @@ def test_what_kubernetes_reads_is_what_it_reads(role: str) -> None:
     documents = {
         path: yaml.safe_load(text)
         for path, text in files_of(role).items()
-        if path.startswith(("/etc/kubernetes/", "/etc/cni/")) and "/pki/" not in path
+        if path.startswith(("/etc/kubernetes/", "/etc/cni/")) and not path.endswith((".crt", ".key", ".pub"))
     }
     kinds = {path.removeprefix("/etc/"): found.get("kind") or found.get("name") for path, found in documents.items()}
     worker = {
         "cni/net.d/10-pods.conflist": "pods",
         "cni/net.d/99-loopback.conf": "lo",
         "kubernetes/kubelet.yaml": "KubeletConfiguration",
+        "kubernetes/kube-proxy/config.yaml": "KubeProxyConfiguration",
+        "kubernetes/kube-proxy/client.conf": "Config",
+        "kubernetes/manifests/kube-proxy.yaml": "Pod",
         "kubernetes/bootstrap.conf": "Config",
     }
-    master = {
+    master = {path: kind for path, kind in worker.items() if path != "kubernetes/bootstrap.conf"} | {
         "kubernetes/bootstrap-roles.json": "List",
-        "kubernetes/control-plane.conf": "Config",
+        "kubernetes/admin.conf": "Config",
+        "kubernetes/controller-manager.conf": "Config",
+        "kubernetes/kubelet.conf": "Config",
+        "kubernetes/scheduler.conf": "Config",
+        "kubernetes/manifests/etcd.yaml": "Pod",
         "kubernetes/manifests/kube-apiserver.yaml": "Pod",
         "kubernetes/manifests/kube-controller-manager.yaml": "Pod",
         "kubernetes/manifests/kube-scheduler.yaml": "Pod",
     }
-    assert kinds == (worker if role == "giantnetes-worker" else worker | master)
+    assert kinds == (worker if role == "giantnetes-worker" else master)
 
 
-def test_a_master_lets_the_holders_of_the_bootstrap_credential_join() -> None:
+def test_a_master_lets_the_holders_of_the_bootstrap_token_join_and_the_api_server_ask_kubelets() -> None:
     files = files_of("giantnetes-master")
-    roles = json.loads(files["/etc/kubernetes/bootstrap-roles.json"])["items"]
-    assert [(item["roleRef"]["name"], item["subjects"][0]["name"], item["metadata"]["name"]) for item in roles] == [
-        ("system:node-bootstrapper", "system:bootstrappers", "giantnetes:node-bootstrapper"),
-        (
-            "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-            "system:bootstrappers",
-            "giantnetes:nodeclient",
-        ),
-        (
-            "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-            "system:nodes",
-            "giantnetes:selfnodeclient",
-        ),
+    secret, *roles = json.loads(files["/etc/kubernetes/bootstrap-roles.json"])["items"]
+    assert (secret["type"], secret["metadata"]["name"]) == ("bootstrap.kubernetes.io/token", f"bootstrap-token-{TOKEN_ID}")
+    assert secret["stringData"] == {"token-id": TOKEN_ID, "token-secret": TOKEN, "usage-bootstrap-authentication": "true"}
+    csr = "system:certificates.k8s.io:certificatesigningrequests"
+    assert [(item["roleRef"]["name"], item["subjects"][0]["kind"], item["subjects"][0]["name"]) for item in roles] == [
+        (f"{csr}:nodeclient", "Group", "system:bootstrappers"),
+        (f"{csr}:selfnodeclient", "Group", "system:nodes"),
+        ("system:kubelet-api-admin", "User", "kube-apiserver-kubelet-client"),
+        # The last, for a worker that may ask for a certificate must also get it.
+        ("system:node-bootstrapper", "Group", "system:bootstrappers"),
     ]
-    token = VALUES["kubernetes"]["bootstrap_token"]
-    assert files["/etc/kubernetes/pki/bootstrap.csv"] == f"{token},kubelet-bootstrap,10001,system:bootstrappers\n"
-    user = yaml.safe_load(files["/etc/kubernetes/bootstrap.conf"])["users"][0]["user"]
-    assert user == {"token": token}
+    user = yaml.safe_load(files_of("giantnetes-worker")["/etc/kubernetes/bootstrap.conf"])["users"][0]["user"]
+    assert user == {"token": f"{TOKEN_ID}.{TOKEN}"}
+
+
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
+
+@pytest.mark.parametrize("name", STATIC_PODS)
+def test_a_static_pod_sees_the_files_that_its_flags_name_and_no_other_key(name: str) -> None:
+    files = files_of("giantnetes-master")
+    pod = yaml.safe_load(files[f"/etc/kubernetes/manifests/{name}.yaml"])["spec"]
+    (container,) = pod["containers"]
+    seen = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {volume["hostPath"]["path"] for volume in pod["volumes"]} == seen
+
+    def visible(path: str) -> bool:
+        return any(path == mount or path.startswith(f"{mount}/") for mount in seen)
+
+    # What its flags name, and what is named in the kubeconfigs among that.
+    named = set(re.findall(r"/etc/kubernetes/[\w./-]+", " ".join(container["command"])))
+    while more := {path for each in named for path in re.findall(r"/etc/kubernetes/[\w./-]+", files[each])} - named:
+        named |= more
+    assert {path for path in named if not visible(path)} == set()
+    assert {path for path in files if path.endswith(".key") and visible(path)} == {
+        path for path in named if path.endswith(".key")
+    }
+
+
+def test_the_nodes_of_a_cluster_with_three_masters_find_each_other() -> None:
+    etcd = yaml.safe_load(files_of("giantnetes-master")["/etc/kubernetes/manifests/etcd.yaml"])
+    command = etcd["spec"]["containers"][0]["command"]
+    members = "rack-3=https://10.77.0.11:2380,rack-4=https://10.77.0.12:2380,rack-5=https://10.77.0.13:2380"
+    assert f"--initial-cluster={members}" in command
+    assert "--initial-cluster-state=new" in command
 
 
 @pytest.mark.parametrize("role", ["giantnetes-master", "etcd"])

@@ -223,7 +223,7 @@ def test_a_machine_cannot_be_powered_off_twice() -> None:
     )
 
 
-@pytest.mark.parametrize("section", ["profiles", "machines", "steps"])
+@pytest.mark.parametrize("section", ["machines", "steps"])
 def test_a_scenario_without_a_section_is_told_so(section: str) -> None:
     start = SCENARIO.index(f"{section}:\n")
     end = min(at for word in ("machines:", "steps:", "budgets:") if (at := SCENARIO.find(f"\n{word}", start) + 1) > start)

@@ -146,7 +146,9 @@ def console(machine: Process) -> str:
     return "\n".join([*lines[-60:], machine.tail()])
 
 
-def booted(site: Site, folder: Path, *, ip: str, ssh: str = "", sha256: str = "") -> AbstractContextManager[Process]:
+def booted(
+    site: Site, folder: Path, *, ip: str, ssh: str = "", sha256: str = "", memory_mib: int = 512
+) -> AbstractContextManager[Process]:
     """The image in an emulated machine without firmware; `ssh` is the loopback address its port 22 is reached at."""
     (folder / "console").touch()
     words = {
@@ -163,7 +165,7 @@ def booted(site: Site, folder: Path, *, ip: str, ssh: str = "", sha256: str = ""
     # fmt: off
     argv: list[str | Path] = [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-M", "pc", "-cpu", "qemu64", "-accel", "tcg,thread=multi,tb-size=256", "-m", "512", "-smp", "1",
+        "-M", "pc", "-cpu", "qemu64", "-accel", "tcg,thread=multi,tb-size=256", "-m", str(memory_mib), "-smp", "1",
         "-netdev", "user,id=lan" + (f",hostfwd=tcp:{ssh}:22-:22" if ssh else ""),
         "-device", "virtio-net-pci,netdev=lan", "-device", "virtio-rng-pci",
         "-serial", f"file:{folder / 'console'}",

@@ -16,7 +16,7 @@ from pathlib import Path
 from kubeception_sim.artifacts.store import Entry, Progress, Store, default_cache
 from kubeception_sim.artifacts.testbed import recipe
 
-__all__ = ["Image", "default_cache", "ensure", "key", "verify"]
+__all__ = ["Image", "default_cache", "ensure", "image", "key", "verify"]
 
 KIND = "testbed"
 
@@ -53,7 +53,7 @@ def ensure(cache: Path, progress: Progress) -> Image:
     def build(folder: Path, lock: int) -> None:
         recipe.build(folder, lock, packages, progress)
 
-    return _image(Store(cache, KIND).obtain(key(), build, progress))
+    return image(Store(cache, KIND).obtain(key(), build, progress))
 
 
 def verify(cache: Path) -> None:
@@ -61,7 +61,8 @@ def verify(cache: Path) -> None:
     Store(cache, KIND).verify(key())
 
 
-def _image(entry: Entry) -> Image:
+def image(entry: Entry) -> Image:
+    """What an entry of this kind, or of a variant, holds."""
     return Image(
         key=entry.key,
         directory=entry.directory,

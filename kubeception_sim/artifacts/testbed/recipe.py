@@ -1,9 +1,13 @@
-"""How the testbed image is built: packages, initrd, squashfs. The steps of a shell kind are in `hooks/`."""
+"""How the testbed image is built: packages, initrd, squashfs. The steps of a shell kind are in `hooks/`.
+
+A variant is the same image with more in it. Its folder holds what is added: packages.txt, units.txt and
+squashfs-exclude.txt continue those beside this file, root/ is laid over what is there. Its kernel and initrd are the same.
+"""
 
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from kubeception_sim.errors import CommandFailed, DeadlineExceeded
 from kubeception_sim.run import Process, require, run, spawn
 
 HERE = Path(__file__).parent
-RECIPE = 3  # to be raised when this file changes what comes out
+RECIPE = 4  # to be raised when this file changes what comes out
 SUITE = "bookworm"
 EPOCH = 1_735_689_600  # 2025-01-01: timestamps of generated files, so that equal packages give equal images
 KERNEL, INITRD, ROOTFS = "kernel", "initrd.zst", "rootfs.squashfs"
@@ -50,6 +54,14 @@ MILESTONES = (
 )
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What an image has beyond the testbed's own: a folder of additions, and a step that fills the root before it is packed."""
+
+    folder: Path
+    fill: Callable[[Path], None]
+
+
 def files(folder: Path = HERE) -> Iterator[Path]:
     """Every file that goes into the image or says how it is made; the Python around them counts by RECIPE."""
     for path in sorted(folder.rglob("*")):
@@ -57,8 +69,8 @@ def files(folder: Path = HERE) -> Iterator[Path]:
             yield path
 
 
-def build(folder: Path, lock: int, packages: Path, progress: Progress) -> None:
-    """Build kernel, initrd and root file system into the empty `folder`; `packages` keeps what apt downloads.
+def build(folder: Path, lock: int, packages: Path, progress: Progress, variant: Variant | None = None) -> None:
+    """Build kernel, initrd and root file system into the empty `folder`; `packages` keeps what apt downloads, for all variants.
 
     `lock` is passed on to mmdebstrap, which outlives a killed harness until the package in hand is configured.
     """
@@ -67,20 +79,23 @@ def build(folder: Path, lock: int, packages: Path, progress: Progress) -> None:
     packages.mkdir(parents=True, exist_ok=True)
     root = folder / "root"
     progress("starting", 0.0)
-    bootstrap(folder, root, lock, packages, progress)
+    bootstrap(folder, root, lock, packages, progress, variant)
+    if variant:
+        progress("filling the root file system", 0.91)
+        variant.fill(root)
     progress("compressing the initrd", 0.93)
     # lz4 unpacks half a second faster under emulation, but its file is a quarter larger, and a BIOS machine
     # downloads at 1 to 3 MB/s through undionly.kpxe. The output does not depend on the number of threads.
     run(["zstd", "-q", "-9", "-T0", folder / "initrd.cpio", "-o", folder / INITRD], timeout=300)
     progress("compressing the root file system", 0.95)
-    squash(root, folder / ROOTFS)
+    squash(root, folder / ROOTFS, lines("squashfs-exclude.txt", variant))
     progress("checksums", 0.98)
     for leftover in (folder / "initrd.cpio", folder / "build.log"):
         leftover.unlink()
     remove_tree(root)
 
 
-def bootstrap(folder: Path, root: Path, lock: int, packages: Path, progress: Progress) -> None:
+def bootstrap(folder: Path, root: Path, lock: int, packages: Path, progress: Progress, variant: Variant | None = None) -> None:
     """Install the packages into `root` and run the hooks, which leave kernel and raw initrd in `folder`."""
     log = folder / "build.log"
     environment = {
@@ -91,15 +106,16 @@ def bootstrap(folder: Path, root: Path, lock: int, packages: Path, progress: Pro
         "KUBECEPTION_RECIPE": str(HERE),
         "KUBECEPTION_PACKAGES": str(packages),
         "KUBECEPTION_OUTPUT": str(folder),
+        "KUBECEPTION_VARIANT": str(variant.folder) if variant else "",
     }
-    command = bootstrap_command(root, sources=_host_sources(), apt=_host_apt_options())
+    command = bootstrap_command(root, included=lines("packages.txt", variant), sources=host_sources(), apt=host_apt_options())
     with spawn(command, log=log, env=environment, pass_fds=[lock], grace=30.0) as process:
         _follow(process, progress)
         if process.wait(0) != 0:
             raise CommandFailed(f"the image was not built: exit {process.poll()}\n{process.tail()}")
 
 
-def bootstrap_command(root: Path, *, sources: list[str], apt: list[str]) -> list[str]:
+def bootstrap_command(root: Path, *, included: list[str], sources: list[str], apt: list[str]) -> list[str]:
     """The mmdebstrap call, in a mount namespace of its own: whatever ends it, no mount stays in `root`."""
     options = [
         "--mode=root",
@@ -111,7 +127,7 @@ def bootstrap_command(root: Path, *, sources: list[str], apt: list[str]) -> list
         '--aptopt=Acquire::Languages "none"',
         *(f"--dpkgopt=path-exclude=/usr/share/{tree}/*" for tree in ("doc", "man", "info", "locale", "i18n/locales")),
         "--dpkgopt=force-unsafe-io",
-        f"--include={','.join(included_packages())}",
+        f"--include={','.join(included)}",
         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
         f'--setup-hook=sh {HERE}/hooks/setup.sh "$1"',
         f'--customize-hook=sh {HERE}/hooks/customize.sh "$1"',
@@ -119,10 +135,11 @@ def bootstrap_command(root: Path, *, sources: list[str], apt: list[str]) -> list
     return ["unshare", "--mount", "mmdebstrap", *options, SUITE, str(root), *sources]
 
 
-def included_packages() -> list[str]:
-    """The names in packages.txt."""
-    lines = (line.partition("#")[0].strip() for line in (HERE / "packages.txt").read_text().splitlines())
-    return [line for line in lines if line]
+def lines(name: str, variant: Variant | None = None) -> list[str]:
+    """What is listed in the file `name`, one a line, without comments: the testbed's, then what the variant adds."""
+    folders = [HERE, *([variant.folder] if variant else [])]
+    found = (line.partition("#")[0].strip() for folder in folders for line in (folder / name).read_text().splitlines())
+    return [line for line in found if line]
 
 
 def apt_sources(listed: str) -> list[str]:
@@ -144,24 +161,28 @@ def carried_apt_options(dump: str) -> list[str]:
     return [line.rstrip(";") for line in dump.splitlines() if carried.fullmatch(line)]
 
 
-def squash(root: Path, rootfs: Path) -> None:
-    """Pack `root`. zstd's low levels lose 5 % of size to the default and take a second instead of forty."""
+def squash(root: Path, rootfs: Path, excluded: list[str]) -> None:
+    """Pack `root` without what is `excluded`.
+
+    zstd's low levels lose 5 % of size to the default and take a second instead of forty.
+    """
     environment = {"SOURCE_DATE_EPOCH": str(EPOCH)}
+    listed = rootfs.with_suffix(".exclude")
+    listed.write_text("".join(f"{line}\n" for line in excluded))
     options = ["-comp", "zstd", "-Xcompression-level", "3", "-no-progress", "-quiet", "-noappend", "-no-xattrs"]
-    run(
-        ["mksquashfs", root, rootfs, *options, "-wildcards", "-ef", HERE / "squashfs-exclude.txt"],
-        timeout=600,
-        env=environment,
-    )
+    run(["mksquashfs", root, rootfs, *options, "-wildcards", "-ef", listed], timeout=600, env=environment)
+    listed.unlink()
 
 
-def _host_sources() -> list[str]:
+def host_sources() -> list[str]:
+    """The apt sources that this host uses."""
     columns = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     found = run(["apt-get", "indextargets", "--format", columns, "Created-By: Packages"], timeout=60, check=False)
     return apt_sources(found.stdout)
 
 
-def _host_apt_options() -> list[str]:
+def host_apt_options() -> list[str]:
+    """How this host reaches its mirror, as options for apt."""
     return carried_apt_options(run(["apt-config", "dump", "Acquire"], timeout=60, check=False).stdout)
 
 

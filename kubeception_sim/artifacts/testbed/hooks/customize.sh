@@ -1,6 +1,7 @@
 #!/bin/sh
 # After all packages are installed: kernel, configuration, initrd. $1: root; $KUBECEPTION_RECIPE: this folder's parent;
-# $KUBECEPTION_PACKAGES: package cache; $KUBECEPTION_OUTPUT: where kernel and raw initrd go.
+# $KUBECEPTION_PACKAGES: package cache; $KUBECEPTION_OUTPUT: where kernel and raw initrd go; $KUBECEPTION_VARIANT: a folder
+# of additions, or empty.
 set -eu
 root=$1
 archives=$root/var/cache/apt/archives
@@ -24,14 +25,19 @@ in_root depmod "$release"
 cp "$root/boot/vmlinuz-$release" "$KUBECEPTION_OUTPUT/kernel"
 
 step packages kept for the next build
-rm -rf "$KUBECEPTION_PACKAGES.new"
-mkdir "$KUBECEPTION_PACKAGES.new"
-find "$archives" -maxdepth 1 -name '*.deb' -exec cp -t "$KUBECEPTION_PACKAGES.new" -- {} +
-rm -rf "$KUBECEPTION_PACKAGES"
-mv "$KUBECEPTION_PACKAGES.new" "$KUBECEPTION_PACKAGES"
+# Images of two kinds may be built at once: files appear whole, and none is taken away.
+fresh=$(mktemp -d "$KUBECEPTION_PACKAGES/new-XXXXXX")
+for package in "$archives"/*.deb; do
+    [ -e "$KUBECEPTION_PACKAGES/${package##*/}" ] && continue
+    cp "$package" "$fresh/"
+    mv "$fresh/${package##*/}" "$KUBECEPTION_PACKAGES/"
+done
+rmdir "$fresh"
 
 step configuration
-cp -R --no-preserve=all "$KUBECEPTION_RECIPE/root/." "$root/"
+for folder in "$KUBECEPTION_RECIPE" ${KUBECEPTION_VARIANT:+"$KUBECEPTION_VARIANT"}; do
+    cp -R --no-preserve=all "$folder/root/." "$root/"
+done
 chmod 0755 "$root"/usr/libexec/testbed/*
 chmod 0440 "$root/etc/sudoers.d/testbed"
 # Only the ed25519 key is used, and each machine makes its own.
@@ -40,9 +46,11 @@ rm -f "$root"/etc/ssh/ssh_host_*
 : > "$root/etc/resolv.conf"
 echo localhost > "$root/etc/hostname"
 mkdir -p "$root/etc/systemd/system-generators" "$root/etc/tmpfiles.d"
+cat "$KUBECEPTION_RECIPE/units.txt" ${KUBECEPTION_VARIANT:+"$KUBECEPTION_VARIANT/units.txt"} > "$KUBECEPTION_OUTPUT/units"
 while read -r kind name; do
     case $kind in
         enable) in_root systemctl --quiet enable "$name" ;;
+        disable) in_root systemctl --quiet disable "$name" ;;
         mask) in_root systemctl --quiet mask "$name" ;;
         generator) ln -sf /dev/null "$root/etc/systemd/system-generators/$name" ;;
         tmpfiles) ln -sf /dev/null "$root/etc/tmpfiles.d/$name" ;;
@@ -50,7 +58,8 @@ while read -r kind name; do
         ''|'#') ;;
         *) echo "units.txt: what is '$kind'?" >&2; exit 1 ;;
     esac
-done < "$KUBECEPTION_RECIPE/units.txt"
+done < "$KUBECEPTION_OUTPUT/units"
+rm "$KUBECEPTION_OUTPUT/units"
 in_root systemctl --quiet set-default multi-user.target
 
 step initrd

@@ -1,0 +1,5 @@
+"""Programs that run inside pods of the outer cluster. They stand alone: nothing of the rest of the testbed is imported here.
+
+api.py     what the API server has, mirrored: shared by all agents
+dns/       cluster DNS
+"""

@@ -1,0 +1,97 @@
+"""What mayu's templates giantnetes-master and giantnetes-worker want of each host. Pure.
+
+The first lines of the templates (mayu_py/templates) name these values; `mayu check` finds one that is missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeception_sim.giantnetes.cluster import ROUTER_AS, Cluster, Host
+from kubeception_sim.model.scenario import Role
+
+IMAGES = "kubeception.local"
+JOIN_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, PEM."""
+
+    cert: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all hosts of a role are given alike.
+
+    `ca` holds every authority that clients of the API may have: the cluster's, and the one that signs nodes' certificates.
+    `bootstrap_token` is written ID.SECRET, 6 and 16 characters.
+    """
+
+    ca: str
+    etcd_ca: str
+    front_proxy_ca: str
+    signer: Pair
+    service_account_key: str = field(repr=False)
+    service_account_public: str
+    bootstrap_token: str = field(repr=False)
+    etcd_image: str
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What this version of Kubernetes wants beside the flags that every version takes."""
+
+    kubelet: tuple[str, ...] = ()
+    apiserver: tuple[str, ...] = ()
+    controller_manager: tuple[str, ...] = ()
+    scheduler: tuple[str, ...] = ()
+    role_label: str = "node-role.kubernetes.io/control-plane"
+
+
+def profile_values(role: Role, cluster: Cluster, shared: Shared, flags: Flags, *, admin_keys: tuple[str, ...]) -> dict[str, Any]:
+    """The values of a role's profile. A worker's hold no secret but the bootstrap token."""
+    kubernetes: dict[str, Any] = {
+        "api": cluster.api_url,
+        "ca": shared.ca,
+        "bootstrap_token": shared.bootstrap_token,
+        "domain": cluster.domain,
+        "dns_address": str(cluster.dns),
+        "pod_mtu": 1500,
+        "pod_range": str(cluster.pods),
+        "join_seconds": JOIN_SECONDS,
+        "images": IMAGES,
+        "version": cluster.version,
+        "kubelet_flags": list(flags.kubelet),
+    }
+    if role is Role.MASTER:
+        kubernetes |= {
+            "etcd_ca": shared.etcd_ca,
+            "front_proxy_ca": shared.front_proxy_ca,
+            "signer": _pair(shared.signer),
+            "service_account": {"key": shared.service_account_key, "public": shared.service_account_public},
+            "etcd_members": [{"name": host.name, "address": str(host.address)} for host in cluster.masters],
+            "etcd_image": shared.etcd_image,
+            "service_range": str(cluster.services),
+            "role_label": flags.role_label,
+            "apiserver_flags": list(flags.apiserver),
+            "controller_manager_flags": list(flags.controller_manager),
+            "scheduler_flags": list(flags.scheduler),
+        }
+    return {"admin_keys": list(admin_keys), "kubernetes": kubernetes}
+
+
+def host_values(host: Host, certificates: Mapping[str, Pair]) -> dict[str, Any]:
+    """A host's own values; `certificates` by the names that the templates have for them."""
+    return {
+        "pod_subnet": str(host.pods),
+        "rack": host.rack,
+        "bgp": {"router": str(host.gateway), "router_as": ROUTER_AS, "as": host.asn},
+        "pki": {name: _pair(pair) for name, pair in certificates.items()},
+    }
+
+
+def _pair(pair: Pair) -> dict[str, str]:
+    return {"cert": pair.cert, "key": pair.key}

@@ -1,0 +1,12 @@
+"""Who certifies whom: authorities with a mount for each purpose, behind one protocol.
+
+authority.py   the protocol, and what is asked for and given
+bao.py         OpenBao: a role for each certificate, a token for each host that opens its own roles only
+server.py      the OpenBao server of a lab
+embedded.py    the same with keys in a folder of the lab, for computers that cannot have OpenBao
+keys.py        keys and signing requests
+"""
+
+from kubeception_sim.pki.authority import Authority, Issued, Issuer, Refused, Request
+
+__all__ = ["Authority", "Issued", "Issuer", "Refused", "Request"]

@@ -1,0 +1,136 @@
+"""The OpenBao server of a lab: one node with raft storage in the lab's folder, listening in a network namespace, behind TLS.
+
+It is initialised with one key share, kept beside its data: whoever may read the folder of a lab may be its authority. A server
+that was killed and is started again on the same folder has lost nothing.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TypeVar
+
+import hvac
+from hvac.exceptions import VaultError
+from requests import RequestException, Session
+
+from kubeception_sim.artifacts import openbao
+from kubeception_sim.artifacts.store import Progress, default_cache
+from kubeception_sim.errors import DeadlineExceeded, HarnessError
+from kubeception_sim.lab import Lab
+from kubeception_sim.network import inside
+from kubeception_sim.pki.authority import Request
+from kubeception_sim.pki.embedded import EmbeddedAuthority
+from kubeception_sim.run import Process, spawn
+
+PORT = 8200
+READY_SECONDS = 30.0
+_ANSWER_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_TLS = "openbao"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running, unsealed OpenBao. `root_token` opens everything."""
+
+    address: IPv4Address
+    namespace: str
+    ca: Path
+    process: Process
+    root_token: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where clients in the namespace find it."""
+        return f"https://{self.address}:{PORT}"
+
+    def ask(self, question: Callable[[hvac.Client], T], token: str | None = None) -> T:
+        """What `question` returns for a client in the server's namespace. Raises HarnessError when OpenBao does not answer."""
+        return inside(self.namespace, lambda: _asked(question, self.url, self.ca, self.root_token if token is None else token))
+
+    @classmethod
+    @contextmanager
+    def start(cls, lab: Lab, namespace: str, address: IPv4Address, progress: Progress) -> Iterator["Server"]:
+        """Start it, initialise it if it is new, and unseal it. Raises HarnessError with the end of its log if that fails."""
+        program = openbao.ensure(default_cache(), progress)
+        folder = lab.subdirectory("openbao")
+        folder.chmod(0o700)
+        config = _configure(folder, address)
+        argv = (program, "server", f"-config={config}")
+        with spawn(argv, log=folder / "server.log", env=lab.env, namespace=namespace) as process:
+            ca = folder / "tls-ca.crt"
+            url = f"https://{address}:{PORT}"
+            keys = inside(namespace, lambda: _unsealed(url, ca, folder / "keys.json", process))
+            yield cls(address, namespace, ca, process, keys["root_token"])
+
+
+def _configure(folder: Path, address: IPv4Address) -> Path:
+    """Its config, and a certificate of its own by an authority that certifies nothing else."""
+    authority = EmbeddedAuthority(folder / "tls")
+    (folder / "tls-ca.crt").write_text(authority.mount(_TLS))
+    # Not the authority's own name: a certificate whose subject is its issuer's is taken for self-signed.
+    issued = authority.issue(Request(_TLS, "server", "openbao-server", addresses=(address,), server=True, ttl_hours=24 * 365))
+    for name, text in (("tls.crt", issued.cert), ("tls.key", issued.key)):
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+    (folder / "data").mkdir(exist_ok=True)
+    # Timing of elections: with one node there is nobody to wait for (OpenBao, "raft storage", performance_multiplier).
+    raft = {"path": str(folder / "data"), "node_id": "one", "performance_multiplier": 1}
+    listener = {"address": f"{address}:{PORT}", "tls_cert_file": str(folder / "tls.crt"), "tls_key_file": str(folder / "tls.key")}
+    document = {
+        "storage": {"raft": raft},
+        "listener": {"tcp": listener},
+        "api_addr": f"https://{address}:{PORT}",
+        "cluster_addr": f"https://{address}:{PORT + 1}",
+        "ui": False,
+    }
+    config = folder / "config.json"
+    config.write_text(json.dumps(document, indent=2))
+    return config
+
+
+def _unsealed(url: str, ca: Path, path: Path, process: Process) -> dict[str, str]:
+    """Initialise and unseal, and wait until it is the active node. `path` keeps the key and the token."""
+    client = _client(url, ca)
+    deadline = monotonic() + READY_SECONDS
+    last = "it does not listen"
+    while monotonic() < deadline:
+        if process.poll() is not None:
+            raise HarnessError(f"OpenBao ended with {process.poll()}\n{process.tail()}")
+        try:
+            if not client.sys.is_initialized():
+                made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                    json.dump({"key": made["keys"][0], "root_token": made["root_token"]}, file)
+            keys: dict[str, str] = json.loads(path.read_text())
+            if client.sys.is_sealed():
+                client.sys.submit_unseal_key(keys["key"])
+            if client.sys.read_health_status().status_code == 200:
+                return keys
+            last = "it is not active"
+        except (RequestException, VaultError) as error:
+            last = str(error)
+        sleep(_POLL_SECONDS)
+    raise DeadlineExceeded(f"OpenBao is not ready after {READY_SECONDS:g} s: {last}\n{process.tail()}")
+
+
+def _client(url: str, ca: Path, token: str | None = None) -> hvac.Client:
+    """A client that takes neither proxies nor authorities from the environment: those are for other networks."""
+    session = Session()
+    session.trust_env = False
+    session.verify = str(ca)
+    return hvac.Client(url=url, token=token, session=session, timeout=_ANSWER_SECONDS)
+
+
+def _asked(question: Callable[[hvac.Client], T], url: str, ca: Path, token: str) -> T:
+    client = _client(url, ca, token)
+    try:
+        return question(client)
+    except RequestException as error:
+        raise HarnessError(f"OpenBao at {url} does not answer: {error}") from error
