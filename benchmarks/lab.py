@@ -13,17 +13,22 @@ from pathlib import Path
 
 SERVER = "10.99.0.1"
 CLIENT = "10.99.255.1"
+# Room for every client that a run makes up: a server that has run out of addresses answers nobody.
+SUBNET = "10.0.0.0/8"
+POOL = ("10.100.0.1", "10.199.250.250")
 SERVER_CPU = "0"
 LOAD_CPU = "1"
 START_SECONDS = 60.0
 ROOT = Path(__file__).parents[1]
 FIRST_MAC = 0x000C01020304
 _TICKS = os.sysconf("SC_CLK_TCK")
+LEAST_CPU_SECONDS = 1 / _TICKS
+"""Less cannot be told from nothing."""
 
 
 @dataclass(frozen=True)
 class Cable:
-    """Two namespaces with an `eth0` each: the server's is SERVER/16, the client's CLIENT/16."""
+    """Two namespaces with an `eth0` each: the server's is SERVER, the client's CLIENT."""
 
     server: str
     client: str
@@ -41,7 +46,7 @@ def cable() -> Iterator[Cable]:
         peer = ("peer", "name", "eth0", "netns", ends.client)
         _ip("-n", ends.server, "link", "add", "eth0", "type", "veth", *peer)
         for name, address in ((ends.server, SERVER), (ends.client, CLIENT)):
-            _ip("-n", name, "address", "add", f"{address}/16", "dev", "eth0")
+            _ip("-n", name, "address", "add", f"{address}/{SUBNET.partition('/')[2]}", "dev", "eth0")
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", "eth0", "up")
         yield ends
@@ -132,8 +137,8 @@ networks:
   - name: rack
     interface: eth0
     address: {address}
-    subnet: 10.99.0.0/16
-    range: {{start: 10.99.64.1, end: 10.99.250.250}}
+    subnet: {subnet}
+    range: {{start: {pool[0]}, end: {pool[1]}}}
 tftp: {{root: {folder}}}
 boot: {{bios: file, uefi_x64: file}}
 images:
@@ -177,7 +182,7 @@ def mayu(folder: Path, macs: Sequence[str] = (), template: str = EMPTY_TEMPLATE)
     )
     (folder / "node.bu").write_text(template)
     config = folder / "mayu.yaml"
-    config.write_text(MAYU_CONFIG.format(address=SERVER, folder=folder, hosts=hosts or "  []"))
+    config.write_text(MAYU_CONFIG.format(address=SERVER, subnet=SUBNET, pool=POOL, folder=folder, hosts=hosts or "  []"))
     return [sys.executable, "-m", "mayu_py", "serve", "--config", str(config)]
 
 

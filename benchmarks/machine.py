@@ -23,7 +23,6 @@ def facts() -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": _processor(),
         "cpus": os.cpu_count(),
-        "accelerator": "none",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": _versions(),
@@ -34,8 +33,8 @@ def sentence(known: Mapping[str, Any]) -> str:
     """The same for the README."""
     versions = ", ".join(f"{name} {version}" for name, version in known["packages"].items())
     return (
-        f"Last run on {known['date']}: {known['processor']}, {known['cpus']} CPUs, accelerator {known['accelerator']}, Linux"
-        f" {known['kernel']}, Python {known['python']}; Debian packages {versions}."
+        f"Last run on {known['date']}: {known['processor']}, {known['cpus']} CPUs, Linux {known['kernel']},"
+        f" Python {known['python']}; Debian packages {versions}."
     )
 
 

@@ -1,4 +1,7 @@
-"""The ratios of results.json as one SVG: a line per workload on a logarithmic axis, with the spread and the goals."""
+"""The ratios of results.json as one SVG: a line per workload on a logarithmic axis, with the spread and the goals.
+
+What is read off it: on which side of 1 a dot is, how far the rounds lie apart, and which goals are missed (hollow dots).
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +30,7 @@ COLOURS = {
     "json.loads": "#777777",
     "mayu, fewer hosts": "#222222",
 }
-LEFT, RIGHT, TOP, LINE = 370, 30, 92, 17
+LEFT, RIGHT, TOP, LINE = 370, 30, 104, 17
 WIDTH = 1000
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
@@ -47,7 +50,10 @@ def svg(results: Mapping[str, Any]) -> str:
     for title, lines in groups.items():
         shapes.append(_text(12, y + 12, title, 'font-weight="bold"'))
         y += LINE + 4
-        for name, line in lines:
+        for number, (name, line) in enumerate(lines):
+            if number % 2 == 0:
+                # The eye has a long way from a name to its dots.
+                shapes.append(f'<rect x="0" y="{y - 1:.1f}" width="{WIDTH}" height="{_height(line)}" fill-opacity="0.035"/>')
             shapes += _row(name, line, y, axis)
             y += _height(line)
         y += 6
@@ -77,12 +83,9 @@ class Axis:
     """Ratios to positions, and the ticks that are in sight."""
 
     def __init__(self, least: float, most: float) -> None:
-        self._ticks = [
-            tick
-            for place, tick in enumerate(TICKS)
-            if TICKS[min(place + 1, len(TICKS) - 1)] > least and TICKS[max(place - 1, 0)] < most
-        ]
-        self._low, self._high = math.log(min(self._ticks[0], least)), math.log(max(self._ticks[-1], most))
+        least, most = min(least, 0.9), max(most, 1.1)  # A tie is always in sight.
+        self._ticks = [tick for tick in TICKS if least / 1.05 <= tick <= most * 1.05]
+        self._low, self._high = math.log(least / 1.1), math.log(most * 1.1)
 
     def x(self, ratio: float) -> float:
         return LEFT + (math.log(ratio) - self._low) / (self._high - self._low) * (WIDTH - LEFT - RIGHT)
@@ -94,6 +97,9 @@ class Axis:
             stroke = 'stroke="#444" stroke-width="1.4"' if tick == 1 else 'stroke="#ddd"'
             shapes.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{bottom:.1f}" {stroke}/>')
             shapes += [_text(x, at, f"{tick:g}", 'text-anchor="middle"') for at in (TOP - 12, bottom + 16)]
+        tie, grey = self.x(1.0), 'fill="#666" font-size="11"'
+        shapes.append(_text(tie - 10, TOP - 26, "\u2190 the peer is ahead", f'text-anchor="end" {grey}'))
+        shapes.append(_text(tie + 10, TOP - 26, "mayu is ahead \u2192", grey))
         return shapes
 
 
@@ -110,11 +116,13 @@ def _row(name: str, line: Mapping[str, Any], y: float, axis: Axis) -> list[str]:
         least, middle, most = (axis.x(ratio[key]) for key in ("min", "median", "max"))
         stroke = f'stroke="{colour}" stroke-width="3" stroke-opacity="0.45"'
         shapes.append(f'<line x1="{least:.1f}" y1="{at}" x2="{most:.1f}" y2="{at}" {stroke}/>')
-        shapes.append(f'<circle cx="{middle:.1f}" cy="{at}" r="4" fill="{colour}"/>')
         if peer in goals:
             goal = axis.x(goals[peer])
-            shapes.append(f'<path d="M{goal:.1f} {at - 5}v10" stroke="{colour}" stroke-width="2"/>')
-            shapes.append(f'<path d="M{goal:.1f} {at - 4}l6 4l-6 4z" fill="{colour}"/>')
+            shapes.append(f'<path d="M{goal:.1f} {at - 6}v12" stroke="{colour}" stroke-width="1.5"/>')
+            shapes.append(f'<path d="M{goal:.1f} {at - 6}l6 3l-6 3z" fill="{colour}"/>')
+        is_missed = peer in goals and ratio["median"] < goals[peer]
+        look = f'fill="{"white" if is_missed else colour}" stroke="{colour}" stroke-width="1.5"'
+        shapes.append(f'<circle cx="{middle:.1f}" cy="{at}" r="3.6" {look}/>')
     return shapes
 
 
@@ -134,7 +142,8 @@ def _legend(peers: Sequence[str]) -> list[str]:
             x, y = 12.0, y + 16
         shapes += [f'<circle cx="{x + 4:.1f}" cy="{y - 4}" r="4" fill="{COLOURS[peer]}"/>', _text(x + 12, y, peer)]
         x += width
-    shapes.append(_text(WIDTH - RIGHT, 22, "dot: median · line: all rounds · flag: goal · 1: a tie", 'text-anchor="end"'))
+    how = "dot: median · line: all rounds · flag: goal · hollow dot: goal missed"
+    shapes.append(_text(WIDTH - RIGHT, 22, how, 'text-anchor="end"'))
     return shapes
 
 

@@ -30,6 +30,13 @@ class Row:
     goals: Mapping[str, float] = field(default_factory=dict)
     limit: float | None = None
 
+    def __post_init__(self) -> None:
+        broken = [
+            f"{server} in round {place}" for place, one in enumerate(self.rounds, 1) for server in one if not one[server] > 0
+        ]
+        if broken:
+            raise ValueError(f"{self.workload}: nothing was measured of {', '.join(broken)}; no ratio can be made of that")
+
     def middle(self, server: str) -> float:
         """The median over the rounds."""
         return median(one[server] for one in self.rounds)

@@ -93,7 +93,7 @@ def run() -> list[Row]:
     workload = f"{MACHINES:,} machines at once"
     times = [{who: seconds for who, (seconds, _) in each.items()} for each in turns[1:]]
     costs = [{who: cost for who, (_, cost) in each.items()} for each in turns[1:]]
-    return [Row(workload, "s", times, False), Row(f"{workload}: servers' CPU", "s", costs, False)]
+    return [Row(workload, "s", times, False, goals={PEER: 3.0}), Row(f"{workload}: servers' CPU", "s", costs, False)]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +17,17 @@ ROUNDS = 5
 SECONDS = 1
 HOSTS = 1000
 FEW, MANY = 100, 10_000
+FORGOTTEN = 6.0  # seconds after which mayu takes a host's request for one of another boot
 CONNECTIONS = 64
 TEMPLATE = lab.ROOT / "scenarios" / "performance" / "rack-node.bu"
 SMALLER = "mayu, fewer hosts"
 
-# Every connection asks for one host after the other, so that nobody serves the same bytes again and again.
+# The connections ask for one host after the other, so that nobody serves the same bytes again and again.
 WRK_SCRIPT = """\
 local next_host = 0
 function request()
   next_host = (next_host + 7) % {hosts}
-  return wrk.format("GET", string.format("{path}", next_host))
+  return wrk.format("GET", string.format("{path}", next_host * {apart} + {first}))
 end
 """
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -62,6 +64,15 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """The hosts that ask in a round: so many, so far apart in the config, from this one on."""
+
+    hosts: int
+    apart: int = 1
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Contender:
     """A running server."""
 
@@ -71,10 +82,11 @@ class Contender:
     folder: Path
     hosts: int
 
-    def measure(self, path: str, keep_alive: bool) -> Served:
-        """One round. Raises RuntimeError if a single request fails."""
+    def measure(self, path: str, keep_alive: bool, asking: Asking | None = None) -> Served:
+        """One round, in which all hosts ask unless told otherwise. Raises RuntimeError if a single request fails."""
+        asking = asking or Asking(self.hosts)
         script = self.folder / "wrk.lua"
-        script.write_text(WRK_SCRIPT.format(hosts=self.hosts, path=path))
+        script.write_text(WRK_SCRIPT.format(hosts=asking.hosts, apart=asking.apart, first=asking.first, path=path))
         argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(script)]
         argv += [] if keep_alive else ["-H", "Connection: close"]
         before = lab.cpu_seconds(self.pid)
@@ -128,7 +140,7 @@ def run() -> list[Row]:
                 for _ in range(ROUNDS + 1)
             ]
             rows += _rows(workload, turns[1:])
-    return [*rows, growth()]
+    return [*rows, *growth()]
 
 
 def _rows(workload: Workload, rounds: list[dict[str, Served]]) -> list[Row]:
@@ -142,17 +154,30 @@ def _rows(workload: Workload, rounds: list[dict[str, Served]]) -> list[Row]:
     ]
 
 
-def growth() -> Row:
-    """mayu beside itself: MANY known hosts in place of FEW."""
+def growth() -> list[Row]:
+    """mayu beside itself: MANY known hosts in place of FEW, and what it is when all of the many ask for the first time.
+
+    A host's first request is written down. So that the same number of them is in every round, FEW hosts ask in each, of the
+    many others than before, and so long after the last round that none is known to have asked. All of the many have been
+    served once by then: the few have, too.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="bench-web-") as name,
         mayu(Path(name) / "many", MANY) as many,
         mayu(Path(name) / "few", FEW) as few,
     ):
-        turns = [
-            {US: many.measure(CONFIGS[US], True).rate, SMALLER: few.measure(CONFIGS[US], True).rate} for _ in range(ROUNDS + 1)
-        ]
-    return Row(f"Ignition, keep-alive: {MANY:,} hosts beside {FEW}", "requests/s", turns[1:], goals={SMALLER: 0.9})
+        beside, first = [], []
+        for _ in range(ROUNDS + 1):
+            time.sleep(FORGOTTEN)
+            first.append({US: many.measure(CONFIGS[US], True)})
+        for number in range(ROUNDS + 1):
+            time.sleep(FORGOTTEN)
+            some = Asking(FEW, MANY // FEW, number)
+            beside.append({US: many.measure(CONFIGS[US], True, some), SMALLER: few.measure(CONFIGS[US], True)})
+    return [
+        *_rows(Workload(f"Ignition, keep-alive: {MANY:,} hosts beside {FEW}", CONFIGS, True, {SMALLER: 0.9}), beside[1:]),
+        *_rows(Workload(f"Ignition, keep-alive: first request of each of {MANY:,} hosts", CONFIGS, True), first[1:]),
+    ]
 
 
 def main() -> None:

@@ -1,16 +1,17 @@
 """What dead labs left on the host: find it, remove it.
 
-`find` only looks; `collect` removes what it is given, in the order cgroups, processes, mounts, namespaces, links, directories:
-what is frozen cannot be killed before its cgroup is thawed, a namespace lives on while a process is inside, and a directory
-cannot go while something is mounted in it. A machine's own mounts and loop devices end with its last process. A lab whose
-owner lives is never touched, nor is anything that does not carry a lab's id. Both may run at any time and any number
-of times, also beside running labs.
+`find` only looks; `collect` removes what it is given, in the order cgroups, containers, processes, mounts, namespaces, links,
+directories: what is frozen cannot be killed before its cgroup is thawed, a namespace lives on while a process is inside, and
+a directory cannot go while something is mounted in it. A machine's own mounts and loop devices end with its last process. A
+lab whose owner lives is never touched, nor is anything that does not carry a lab's id. Both may run at any time and any
+number of times, also beside running labs.
 """
 
 import json
 import os
 import re
 import select
+import shutil
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -31,12 +32,13 @@ from kubeception_sim.lab import (
     process_start,
     remove_tree,
 )
-from kubeception_sim.run import run
+from kubeception_sim.run import Completed, run
 
 NETNS_DIRECTORY = Path("/run/netns")
 KILL_SECONDS = 10.0
 COMMAND_SECONDS = 10.0
 _NAMESPACE = re.compile(rf"kc-({ID.pattern})-.+")
+_LABEL = "kubeception.lab"  # of containers
 _LINK = re.compile(rf"kc({ID.pattern}).+")
 
 
@@ -44,6 +46,7 @@ class Kind(StrEnum):
     """What a leftover is, in the order of removal."""
 
     CGROUP = "cgroup"
+    CONTAINER = "container"
     PROCESS = "process"
     MOUNT = "mount"
     NAMESPACE = "namespace"
@@ -78,7 +81,7 @@ def find(root: Path | None = None) -> list[Leftover]:
     """Everything on this host that carries the id of a lab without a living owner, in the order of removal."""
     base = root or default_root()
     # The things first, the owners last: what was created in between then belongs to a lab that is seen to live.
-    things = [*_cgroups(), *_processes(), *_mounts(base), *_namespaces(), *_links(), *_directories(base)]
+    things = [*_cgroups(), *_containers(), *_processes(), *_mounts(base), *_namespaces(), *_links(), *_directories(base)]
     living = _living(base)
     return [thing for thing in things if thing.lab not in living]
 
@@ -126,6 +129,22 @@ def _is_lab(path: Path) -> bool:
 def _cgroups() -> Iterator[Leftover]:
     for path, match in cgroups.find(_NAMESPACE):
         yield Leftover(Kind.CGROUP, str(path), match[1])
+
+
+def _containers() -> Iterator[Leftover]:
+    """Of the engine that DOCKER_HOST names, or else the one at its usual place, if there is one."""
+    if shutil.which("docker") is None:
+        return
+    words = ("ps", "--all", "--filter", f"label={_LABEL}", "--format", f'{{{{.Names}}}} {{{{.Label "{_LABEL}"}}}}')
+    asked = _docker(*words, check=False)
+    for name, lab in (line.split() for line in asked.stdout.splitlines()):
+        if ID.fullmatch(lab):
+            yield Leftover(Kind.CONTAINER, name, lab)
+
+
+def _docker(*words: str, check: bool = True) -> Completed:
+    engine = {"DOCKER_HOST": host} if (host := os.environ.get("DOCKER_HOST")) else {}
+    return run(["docker", *words], timeout=KILL_SECONDS, check=check, env=engine)
 
 
 def _processes() -> Iterator[Leftover]:
@@ -181,6 +200,8 @@ def _remove(leftover: Leftover) -> None:
         case Kind.CGROUP:
             if Path(leftover.name).exists():
                 cgroups.Group(Path(leftover.name).name).remove()
+        case Kind.CONTAINER:
+            _docker("rm", "--force", "--volumes", leftover.name)
         case Kind.PROCESS:
             _kill(leftover)
         case Kind.MOUNT:

@@ -53,7 +53,7 @@ class KubeApi:
 
     def client(self) -> httpx2.Client:
         """A client of it, as the agents make theirs."""
-        return client_of(KubeConfig.from_server(self.url))
+        return client_of(KubeConfig.from_dict(json.loads(self.kubeconfig())))
 
     def kubeconfig(self) -> str:
         """A file for `$KUBECONFIG`, which is JSON as YAML may be."""

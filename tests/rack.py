@@ -18,6 +18,7 @@ class Traces:
     links: frozenset[str]
     mounts: frozenset[str]
     labs: frozenset[str]
+    cgroups: frozenset[str]
 
     @classmethod
     def now(cls, runtime: Path) -> Self:
@@ -28,6 +29,7 @@ class Traces:
             frozenset(line.split(":")[1].strip().split("@")[0] for line in _lines("ip", "-oneline", "link")),
             frozenset(Path("/proc/self/mounts").read_text().splitlines()),
             frozenset(path.name for path in runtime.glob("*")),
+            frozenset(str(path) for path in Path("/sys/fs/cgroup").glob("**/kc-*")),
         )
 
 

@@ -30,7 +30,7 @@ Build = Callable[[Path, int], None]
 builders away for as long as it lives, even when the harness that started it has been killed."""
 
 MANIFEST = "manifest.json"
-_BUILDING = "building-"
+BUILDING = "building-"
 
 
 def default_cache() -> Path:
@@ -112,6 +112,18 @@ class Store:
             found = self.find(key)
             return found if found is not None else self._build(key, build, lock)
 
+    def remove(self, name: str) -> None:
+        """Remove an entry, damaged or not, or what a killed builder left. Raises HarnessError while somebody builds here."""
+        with (self.directory / "lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise HarnessError(f"{self.directory}: being built in", hint="again when it is done") from error
+            # Out of the way first: whoever is killed while removing leaves garbage, not half an entry.
+            garbage = self.directory / f"{BUILDING}{name.removeprefix(BUILDING)}-removed"
+            (self.directory / name).rename(garbage)
+            remove_tree(garbage)
+
     def _load(self, key: str) -> Entry | None:
         directory = self.directory / key
         try:
@@ -124,9 +136,9 @@ class Store:
             return None
 
     def _build(self, key: str, build: Build, lock: int) -> Entry:
-        for garbage in self.directory.glob(f"{_BUILDING}*"):
+        for garbage in self.directory.glob(f"{BUILDING}*"):
             remove_tree(garbage)
-        folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self.directory))
+        folder = Path(tempfile.mkdtemp(prefix=BUILDING, dir=self.directory))
         try:
             build(folder, lock)
             records = {path.name: _record(path) for path in sorted(folder.iterdir())}
@@ -141,7 +153,7 @@ class Store:
             folder.rename(self.directory / key)
             _sync(self.directory)
         finally:
-            for garbage in self.directory.glob(f"{_BUILDING}*"):
+            for garbage in self.directory.glob(f"{BUILDING}*"):
                 remove_tree(garbage)
         return Entry(key, self.directory / key, records)
 

@@ -14,7 +14,7 @@ from kubeception_sim.artifacts import images, kubernetes, node
 from kubeception_sim.artifacts.images import Images
 from kubeception_sim.artifacts.node import Image
 from kubeception_sim.artifacts.store import default_cache
-from kubeception_sim.giantnetes import addons_dns
+from kubeception_sim.giantnetes import addons_dns, addons_policy
 from kubeception_sim.giantnetes.certificates import Certificates, authority, issue
 from kubeception_sim.giantnetes.cluster import API_PORT, Cluster, Host
 from kubeception_sim.giantnetes.door import Door
@@ -116,15 +116,12 @@ class OuterCluster:
         """What runs in it beside the control plane: cluster DNS and the NetworkPolicy agent."""
         replicas = min(2, len(self.cluster.hosts))
         dns = addons_dns.manifests(self.images.agent, self.cluster.dns, self.cluster.domain, replicas, self.version)
-        return [_labelled(item) for item in dns]
+        return [_labelled(item) for item in (*addons_policy.manifests(self.images.agent), *dns)]
 
 
 def outer_image(cache: Path, version: str, progress: Progress) -> Image:
     """The image of the cluster's machines, from the cache; built there first, with all that is in it, if need be."""
-    programs = kubernetes.ensure(cache, progress, version)
-    made = images.ensure(cache, programs, progress)
-    own = {name: programs.directory / name for name in node.PROGRAMS}
-    return node.build(cache, node.Payload(own, (made.archive,), f"{programs.key}{made.key}"), progress)
+    return node.ensure(cache, progress, version)
 
 
 def flags_of(version: Version) -> Flags:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kubeception_sim.artifacts.store import Progress
 from kubeception_sim.giantnetes.cluster import Cluster, Host
-from kubeception_sim.giantnetes.components import CLUSTER, ETCD, FRONT_PROXY, MOUNTS, administrator, of_host
+from kubeception_sim.giantnetes.components import ADMINISTRATOR, CLUSTER, ETCD, FRONT_PROXY, MOUNTS, administrator, of_host
 from kubeception_sim.giantnetes.values import Pair, Shared
 from kubeception_sim.lab import Lab
 from kubeception_sim.model.scenario import Pki
@@ -75,7 +75,7 @@ def issue(cluster: Cluster, by: Authority, lab: Lab) -> Certificates:
         hosts[host.name] = {name: Pair(pair.cert, pair.key) for name, pair in issued.items()}
     signer = by.intermediate(CLUSTER, SIGNER)
     own = administrator()
-    admin = by.issuer("administrator", (own,)).issue(own)
+    admin = by.issuer(ADMINISTRATOR, (own,)).issue(own)
     folder = lab.subdirectory("pki")
     files = {"ca.crt": roots[CLUSTER], "admin.crt": admin.cert, "admin.key": admin.key}
     for name, text in files.items():

@@ -14,6 +14,9 @@ CLUSTER, ETCD, FRONT_PROXY = "g8s", "g8s-etcd", "g8s-front-proxy"
 MOUNTS = (CLUSTER, ETCD, FRONT_PROXY)
 LOOPBACK = IPv4Address("127.0.0.1")
 TTL_HOURS = 24 * 30
+ADMINISTRATOR = "harness.administrator"
+"""Who holds the harness's own certificate. No host is called that: their names have no dots."""
+
 _MASTERS = "system:masters"
 
 
@@ -35,7 +38,7 @@ def _control_plane(cluster: Cluster, host: Host) -> dict[str, Request]:
     return {
         "apiserver": Request(
             CLUSTER,
-            f"{host.name}-apiserver",
+            f"{host.name}.apiserver",
             "kube-apiserver",
             dns=(host.name, "localhost", *service),
             # The order is that of the addresses: kept when one of them serves two purposes.
@@ -58,7 +61,7 @@ def _etcd(host: Host) -> dict[str, Request]:
     def member(part: str) -> Request:
         # A server is its own client in health checks, and members are clients of each other: etcd wants both usages in both.
         return Request(
-            ETCD, f"{host.name}-{part}", host.name, "", names, addresses, client=True, server=True, ttl_hours=TTL_HOURS
+            ETCD, f"{host.name}.{part}", host.name, "", names, addresses, client=True, server=True, ttl_hours=TTL_HOURS
         )
 
     return {
@@ -70,5 +73,6 @@ def _etcd(host: Host) -> dict[str, Request]:
 
 
 def _client(host: Host, part: str, common_name: str, organization: str = "", *, mount: str = CLUSTER) -> Request:
-    name = f"{host.name}-{part.replace('_', '-')}"
+    # No host's name has a dot: the apiserver-etcd-client of "a" is not the etcd-client of "a-apiserver".
+    name = f"{host.name}.{part.replace('_', '-')}"
     return Request(mount, name, common_name, organization, client=True, ttl_hours=TTL_HOURS)

@@ -144,11 +144,11 @@ class RunResult:
     hosts: tuple[HostResult, ...] = ()
     budgets: tuple[BudgetResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
-    probes: tuple[ProbeResult, ...] = ()
     steps: tuple[StepResult, ...] = ()
     spans: tuple[Span, ...] = ()
     error: str = ""
     driver: str = "qemu"
+    probes: tuple[ProbeResult, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

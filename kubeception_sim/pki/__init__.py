@@ -5,6 +5,7 @@ bao.py         OpenBao: a role for each certificate, a token for each host that 
 server.py      the OpenBao server of a lab
 embedded.py    the same with keys in a folder of the lab, for computers that cannot have OpenBao
 keys.py        keys and signing requests
+rotation.py    which certificates end soon, and whose turn it is to get new ones
 """
 
 from kubeception_sim.pki.authority import Authority, Issued, Issuer, Refused, Request

@@ -14,8 +14,9 @@ class Refused(HarnessError):
 
 @dataclass(frozen=True)
 class Request:
-    """A certificate that somebody needs. `name` is its own within the mount; `ttl_hours` its life.
+    """A certificate that somebody needs. `name` is its own within the mount: letters, digits, and dots and dashes inside.
 
+    `ttl_hours` is its life; it begins five minutes before it is issued, for clocks of hosts that have just booted.
     `client` and `server` are the extended key usages (RFC 5280, 4.2.1.12): clientAuth and serverAuth.
     """
 
@@ -32,38 +33,40 @@ class Request:
 
 @dataclass(frozen=True)
 class Issued:
-    """A certificate and its private key, PEM. `serial` in hex pairs with colons, as OpenBao writes it."""
+    """A certificate and its private key, PEM. What it is issued by is the mount's root, which all who check it have."""
 
     cert: str
     key: str = field(repr=False)
-    serial: str = ""
 
 
 class Issuer(Protocol):
     """What one host holds: it can have the certificates that it was made for, and no other."""
 
     def issue(self, request: Request) -> Issued:
-        """A new key and certificate. Raises Refused for a request that it was not made for."""
+        """A new key and certificate. Raises Refused for a request that it was not made for, HarnessError for other failures."""
         ...
 
 
 class Authority(Protocol):
-    """An authority with any number of mounts, each with a root of its own whose key never leaves it."""
+    """An authority with any number of mounts, each with a root of its own whose key never leaves it.
+
+    All methods raise HarnessError when the authority does not answer, or when there is no such mount.
+    """
 
     def mount(self, name: str) -> str:
         """Make sure that there is a mount with a root; its certificate, PEM. The same at every call."""
         ...
 
     def issuer(self, host: str, requests: Sequence[Request]) -> Issuer:
-        """An issuer for `host` that is good for exactly these requests."""
+        """An issuer for `host` that is good for exactly these requests. An earlier one of the same host may end with that."""
         ...
 
     def intermediate(self, mount: str, common_name: str) -> Issued:
         """An authority below the mount's root, that signs certificates and no authorities. Its key is given out."""
         ...
 
-    def revoke(self, mount: str, issued: Issued) -> None:
-        """Put a certificate on the mount's list of revoked ones."""
+    def revoke(self, mount: str, cert: str) -> None:
+        """Put a certificate (PEM) on the mount's list of revoked ones. Raises HarnessError when it is none of the mount's."""
         ...
 
     def crl(self, mount: str) -> str:

@@ -6,10 +6,12 @@ and nothing beside them. The token reaches the host wrapped: whoever unwraps it 
 nobody read it.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import hvac
+from cryptography import x509
 from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, VaultError
 
 from kubeception_sim.errors import HarnessError
@@ -22,6 +24,7 @@ _ROOT_TTL = f"{ROOT_DAYS * 24}h"
 _TOKEN_TTL = "1h"
 _WRAP_TTL = "60s"
 _KEY = {"key_type": "ec", "key_bits": 256}
+T = TypeVar("T")
 
 
 class BaoAuthority:
@@ -36,17 +39,20 @@ class BaoAuthority:
         def make(client: hvac.Client) -> str:
             if f"{name}/" not in client.sys.list_mounted_secrets_engines()["data"]:
                 client.sys.enable_secrets_engine("pki", path=name, config={"max_lease_ttl": _ROOT_TTL})
+            # Whoever was killed between the two has left an engine without a root.
+            if not (found := _root_of(client, name)):
                 client.secrets.pki.generate_root("internal", name, extra_params={**_KEY, "ttl": _ROOT_TTL}, mount_point=name)
-            return str(client.secrets.pki.read_ca_certificate(mount_point=name)).rstrip() + "\n"
+                found = _root_of(client, name)
+            return found
 
-        return self._server.ask(make)
+        return self._do(f"have the mount {name}", make)
 
     def issuer(self, host: str, requests: Sequence[Request]) -> "BaoIssuer":
         """A wrapped token for the roles of these requests."""
 
         def make(client: hvac.Client) -> str:
             for request in requests:
-                client.secrets.pki.create_or_update_role(role_of(request), role(request), mount_point=request.mount)
+                client.secrets.pki.create_or_update_role(request.name, role(request), mount_point=request.mount)
             policy = f"pki-{host}"
             client.sys.create_or_update_policy(policy, policy_text(requests))
             wrapped = client.auth.token.create(
@@ -54,30 +60,38 @@ class BaoAuthority:
             )
             return str(wrapped["wrap_info"]["token"])
 
-        return BaoIssuer(self._server, host, self._server.ask(make))
+        return BaoIssuer(self._server, host, self._do(f"make a token for {host}", make))
 
     def intermediate(self, mount: str, common_name: str) -> Issued:
         """Our key, signed by the mount's root as an authority that may not make others."""
         key = keys.new_key()
         request = keys.signing_request(key, common_name)
         extra = {"max_path_length": 0, "ttl": f"{ROOT_DAYS * 12}h", "use_csr_values": False}
-        answer = self._server.ask(
-            lambda client: client.secrets.pki.sign_intermediate(request, common_name, extra_params=extra, mount_point=mount)
+        answer: Any = self._do(
+            f"sign an authority below {mount}",
+            lambda client: client.secrets.pki.sign_intermediate(request, common_name, extra_params=extra, mount_point=mount),
         )
-        data = answer["data"]
-        return Issued(f"{data['certificate']}\n", keys.pem(key), data["serial_number"])
+        return Issued(f"{answer['data']['certificate']}\n", keys.pem(key))
 
-    def revoke(self, mount: str, issued: Issued) -> None:
-        """By its serial number."""
-        self._server.ask(lambda client: client.secrets.pki.revoke_certificate(issued.serial, mount_point=mount))
+    def revoke(self, mount: str, cert: str) -> None:
+        """By its serial number, which OpenBao wants as pairs of hex digits with dashes or colons between them."""
+        number = f"{x509.load_pem_x509_certificate(cert.encode()).serial_number:x}"
+        serial = bytes.fromhex(number.zfill(len(number) + len(number) % 2)).hex(":")
+        self._do(f"revoke {serial} of {mount}", lambda client: client.secrets.pki.revoke_certificate(serial, mount_point=mount))
 
     def crl(self, mount: str) -> str:
         """As OpenBao signs it when a certificate is revoked."""
-        return str(self._server.ask(lambda client: client.secrets.pki.read_crl(mount_point=mount)))
+        return str(self._do(f"list what {mount} revoked", lambda client: client.secrets.pki.read_crl(mount_point=mount)))
 
     def unmount(self, name: str) -> None:
         """The engine, and every certificate that it knows."""
-        self._server.ask(lambda client: client.sys.disable_secrets_engine(name))
+        self._do(f"remove the mount {name}", lambda client: client.sys.disable_secrets_engine(name))
+
+    def _do(self, what: str, question: Callable[[hvac.Client], T]) -> T:
+        try:
+            return self._server.ask(question)
+        except VaultError as error:
+            raise HarnessError(f"OpenBao cannot {what}: {error}") from error
 
 
 class BaoIssuer:
@@ -98,7 +112,7 @@ class BaoIssuer:
         try:
             answer: Any = self._server.ask(
                 lambda client: client.secrets.pki.generate_certificate(
-                    role_of(request), common_name, extra_params=wanted, mount_point=request.mount
+                    request.name, common_name, extra_params=wanted, mount_point=request.mount
                 ),
                 self._token,
             )
@@ -107,7 +121,7 @@ class BaoIssuer:
         except VaultError as error:
             raise HarnessError(f"OpenBao does not issue {request.name} of {request.mount}: {error}") from error
         data = answer["data"]
-        return Issued(f"{data['certificate']}\n", f"{data['private_key']}\n", data["serial_number"])
+        return Issued(f"{data['certificate']}\n", f"{data['private_key']}\n")
 
     def _unwrap(self) -> str:
         try:
@@ -117,13 +131,8 @@ class BaoIssuer:
         return str(answer["auth"]["client_token"])
 
 
-def role_of(request: Request) -> str:
-    """The name of the role that issues it. Pure."""
-    return request.name.replace(".", "-").replace("/", "-")
-
-
 def role(request: Request) -> dict[str, Any]:
-    """What the role allows: this certificate. Pure; the options are those of the API "PKI secrets engine, create role"."""
+    """What the role of the request's name allows: this certificate. Pure; options as in "PKI secrets engine, create role"."""
     return {
         **_KEY,
         "allowed_domains": sorted({request.common_name, *request.dns}),
@@ -139,8 +148,6 @@ def role(request: Request) -> dict[str, Any]:
         "client_flag": request.client,
         "server_flag": request.server,
         "key_usage": ["DigitalSignature"],
-        # The common name goes into the alternative names only where it is one of them.
-        "use_csr_common_name": False,
         "max_ttl": f"{request.ttl_hours}h",
         "not_before_duration": "5m",
     }
@@ -157,12 +164,20 @@ def parameters(request: Request) -> dict[str, str]:
         "common_name": request.common_name,
         "alt_names": ",".join(request.dns),
         "ip_sans": ",".join(map(str, request.addresses)),
+        # Else a common name that looks like a host's becomes an alternative name too: an administrator could serve as a host.
+        "exclude_cn_from_sans": "true",
         "ttl": f"{request.ttl_hours}h",
         "private_key_format": "pkcs8",
     }
 
 
 def _rule(request: Request) -> str:
-    allowed = "".join(f'    "{name}" = ["{value}"]\n' for name, value in parameters(request).items())
-    path = f"{request.mount}/issue/{role_of(request)}"
-    return f'path "{path}" {{\n  capabilities = ["update"]\n  allowed_parameters = {{\n{allowed}  }}\n}}\n'
+    allowed = "".join(f'    "{name}" = [{json.dumps(value)}]\n' for name, value in parameters(request).items())
+    path = json.dumps(f"{request.mount}/issue/{request.name}")
+    return f'path {path} {{\n  capabilities = ["update"]\n  allowed_parameters = {{\n{allowed}  }}\n}}\n'
+
+
+def _root_of(client: hvac.Client, mount: str) -> str:
+    """Its certificate, empty when there is none: OpenBao then has no content to answer with (204)."""
+    found = client.secrets.pki.read_ca_certificate(mount_point=mount)
+    return f"{found.rstrip()}\n" if isinstance(found, str) and found else ""

@@ -1,12 +1,13 @@
 """An authority in this process, with the keys of its roots in a folder that only root may read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -39,7 +40,7 @@ class EmbeddedAuthority:
         if not (path / "ca.crt").exists():
             key = keys.new_key()
             subject = _name(name, "")
-            built = _builder(subject, subject, key.public_key(), ROOT_DAYS * 24)
+            built = _builder(subject, subject, key.public_key(), key.public_key(), ROOT_DAYS * 24)
             root = _as_authority(built, None).sign(key, hashes.SHA256())
             path.mkdir(mode=0o700, exist_ok=True)
             _write(path / "ca.key", keys.pem(key))
@@ -53,9 +54,8 @@ class EmbeddedAuthority:
     def issue(self, request: Request) -> Issued:
         """Whatever is asked for; issuers ask for what they may."""
         root, key = self._root(request.mount), keys.new_key()
-        built = _builder(
-            _name(request.common_name, request.organization), root.certificate.subject, key.public_key(), request.ttl_hours
-        )
+        subject = _name(request.common_name, request.organization)
+        built = _builder(subject, root.certificate.subject, key.public_key(), root.key.public_key(), request.ttl_hours)
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in request.dns]
         names += [x509.IPAddress(address) for address in request.addresses]
         if names:
@@ -71,37 +71,47 @@ class EmbeddedAuthority:
         if usages:
             built = built.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         built = built.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        certificate = built.sign(root.key, hashes.SHA256())
-        return Issued(_pem(certificate), keys.pem(key), _serial(certificate))
+        built = built.add_extension(_key_usage(signature=True), critical=True)
+        return Issued(_pem(built.sign(root.key, hashes.SHA256())), keys.pem(key))
 
     def intermediate(self, mount: str, common_name: str) -> Issued:
         """Below the mount's root."""
         root, key = self._root(mount), keys.new_key()
-        built = _builder(_name(common_name, ""), root.certificate.subject, key.public_key(), ROOT_DAYS * 12)
-        certificate = _as_authority(built, 0).sign(root.key, hashes.SHA256())
-        return Issued(_pem(certificate), keys.pem(key), _serial(certificate))
+        subject, issuer = _name(common_name, ""), root.certificate.subject
+        built = _builder(subject, issuer, key.public_key(), root.key.public_key(), ROOT_DAYS * 12)
+        return Issued(_pem(_as_authority(built, 0).sign(root.key, hashes.SHA256())), keys.pem(key))
 
-    def revoke(self, mount: str, issued: Issued) -> None:
+    def revoke(self, mount: str, cert: str) -> None:
         """On the list from now on."""
+        certificate = x509.load_pem_x509_certificate(cert.encode())
+        try:
+            certificate.verify_directly_issued_by(self._root(mount).certificate)
+        except (ValueError, InvalidSignature) as error:
+            raise HarnessError(f"{mount} has not issued {certificate.subject.rfc4514_string()}") from error
         with (self._folder / mount / "revoked").open("a") as file:
-            file.write(f"{x509.load_pem_x509_certificate(issued.cert.encode()).serial_number}\n")
+            file.write(f"{certificate.serial_number} {datetime.now(UTC).isoformat(timespec='seconds')}\n")
 
     def crl(self, mount: str) -> str:
-        """Signed anew at every call."""
+        """Signed anew at every call, good for a day. Its number (RFC 5280, 5.2.3) is the time in microseconds."""
         root, now = self._root(mount), datetime.now(UTC)
         built = x509.CertificateRevocationListBuilder().issuer_name(root.certificate.subject)
-        built = built.last_update(now).next_update(now + timedelta(days=1))
-        revoked = self._folder / mount / "revoked"
-        for serial in revoked.read_text().split() if revoked.exists() else ():
-            built = built.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(int(serial)).revocation_date(now).build()
-            )
+        built = built.last_update(now - _SKEW).next_update(now + timedelta(days=1))
+        built = built.add_extension(x509.CRLNumber(int(now.timestamp() * 1e6)), critical=False)
+        built = built.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root.key.public_key()), critical=False)
+        for revoked in self._revoked(mount):
+            built = built.add_revoked_certificate(revoked)
         return built.sign(root.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
     def unmount(self, name: str) -> None:
         """With its keys."""
         if (self._folder / name).exists():
             remove_tree(self._folder / name)
+
+    def _revoked(self, mount: str) -> Iterator[x509.RevokedCertificate]:
+        path = self._folder / mount / "revoked"
+        for line in path.read_text().splitlines() if path.exists() else ():
+            serial, at = line.split()
+            yield x509.RevokedCertificateBuilder(int(serial), datetime.fromisoformat(at)).build()
 
     def _root(self, mount: str) -> _Root:
         path = self._folder / mount
@@ -136,7 +146,10 @@ def _name(common_name: str, organization: str) -> x509.Name:
     return x509.Name(parts)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, hours: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, issuers: ec.EllipticCurvePublicKey, hours: int
+) -> x509.CertificateBuilder:
+    """With the identifiers of both keys (RFC 5280, 4.2.1.1 and 4.2.1.2): two roots of one name are told apart by them."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder(subject_name=subject, issuer_name=issuer)
@@ -144,23 +157,28 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _SKEW)
         .not_valid_after(now + timedelta(hours=hours))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuers), critical=False)
     )
 
 
 def _as_authority(built: x509.CertificateBuilder, below: int | None) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
-        digital_signature=False,
+    limits = x509.BasicConstraints(ca=True, path_length=below)
+    return built.add_extension(limits, critical=True).add_extension(_key_usage(authority=True), critical=True)
+
+
+def _key_usage(*, signature: bool = False, authority: bool = False) -> x509.KeyUsage:
+    """Signatures in handshakes, or those of an authority: keys on curves encipher nothing (RFC 5480, 3)."""
+    return x509.KeyUsage(
+        digital_signature=signature,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
+        key_cert_sign=authority,
+        crl_sign=authority,
         encipher_only=False,
         decipher_only=False,
-    )
-    return built.add_extension(x509.BasicConstraints(ca=True, path_length=below), critical=True).add_extension(
-        usage, critical=True
     )
 
 
@@ -174,8 +192,3 @@ def _write(path: Path, text: str) -> None:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _serial(certificate: x509.Certificate) -> str:
-    text = f"{certificate.serial_number:x}"
-    return bytes.fromhex(text.zfill(len(text) + len(text) % 2)).hex(":")

@@ -106,9 +106,8 @@ def _unsealed(url: str, ca: Path, path: Path, process: Process) -> dict[str, str
         try:
             if not client.sys.is_initialized():
                 made = client.sys.initialize(secret_shares=1, secret_threshold=1)
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                    json.dump({"key": made["keys"][0], "root_token": made["root_token"]}, file)
-            keys: dict[str, str] = json.loads(path.read_text())
+                _keep(path, {"key": made["keys"][0], "root_token": made["root_token"]})
+            keys = _kept(path)
             if client.sys.is_sealed():
                 client.sys.submit_unseal_key(keys["key"])
             if client.sys.read_health_status().status_code == 200:
@@ -118,6 +117,25 @@ def _unsealed(url: str, ca: Path, path: Path, process: Process) -> dict[str, str
             last = str(error)
         sleep(_POLL_SECONDS)
     raise DeadlineExceeded(f"OpenBao is not ready after {READY_SECONDS:g} s: {last}\n{process.tail()}")
+
+
+def _keep(path: Path, keys: dict[str, str]) -> None:
+    """Whole or not at all: without them nobody opens the data again."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(keys, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+def _kept(path: Path) -> dict[str, str]:
+    try:
+        keys: dict[str, str] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        hint = f"nobody can open it again; remove {path.parent} to begin anew"
+        raise HarnessError(f"OpenBao has data, but its keys are not in {path}", hint=hint) from error
+    return keys
 
 
 def _client(url: str, ca: Path, token: str | None = None) -> hvac.Client:

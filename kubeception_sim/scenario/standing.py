@@ -16,7 +16,9 @@ from kubeception_sim.giantnetes.bringup import OuterCluster, outer_image
 from kubeception_sim.giantnetes.cluster import cluster_of
 from kubeception_sim.lab import Lab
 from kubeception_sim.machines import BootImage, Driver, Machine, MachineSpec
+from kubeception_sim.machines.docker import DockerDriver
 from kubeception_sim.machines.fake import FakeDriver
+from kubeception_sim.machines.libvirt import LibvirtDriver
 from kubeception_sim.machines.namespace import NamespaceDriver
 from kubeception_sim.machines.qemu import QemuDriver
 from kubeception_sim.model.boot import Accelerator
@@ -117,8 +119,10 @@ class Standing:
                 return NamespaceDriver(self.lab, image)
             case DriverName.QEMU:
                 return QemuDriver(_accelerator(), self.lab.env, self.ssh_key)
-            case DriverName.DOCKER | DriverName.LIBVIRT as other:
-                raise HarnessError(f"there is no driver {other} yet")
+            case DriverName.DOCKER:
+                return DockerDriver(self.lab, image)
+            case DriverName.LIBVIRT:
+                return LibvirtDriver(_accelerator(), self.lab, self.ssh_key)
 
 
 def _accelerator() -> Accelerator:

@@ -2,7 +2,7 @@
 
 A reply never waits for the history: events are written behind the reply, many in one commit. Only what a client must
 be able to rely on is written before it is answered: a new host's address (`enrol`), how far it has come over HTTP
-(`answer_durably`), and its own reports (`report`).
+(`write`), and its own reports (`report`). Whoever writes takes along what is on the tray.
 """
 
 import logging
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from mayu_py.core.boot import decide
-from mayu_py.core.enrolment import Enrolment, Newcomer, enrol, readdress
+from mayu_py.core.enrolment import Enrolment, Newcomer, Registry, readdress
 from mayu_py.core.exchange import Answer, Event, Learned, Reached, Request
 from mayu_py.core.hosts import Host
 from mayu_py.core.inventory import Changes, Inventory, compose
@@ -24,13 +24,14 @@ from mayu_py.core.settings import Settings
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.verbs import Verb, carry_out
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
-from mayu_py.store import Entry, Happened, Stamp, Store
+from mayu_py.services.repeats import Repeats
+from mayu_py.store import NO_CONFIGS, Counts, Entry, Happened, Served, Stamp, Store
 
 log = logging.getLogger(__name__)
 
 # One machine asks several times within a breath (DISCOVER retries, HEAD before GET); its boots lie further apart.
 REPEAT_SECONDS = 5.0
-# What may wait to be written, and be remembered against repeats. A flood must not fill the memory.
+# What may wait to be written. A flood must not fill the memory.
 TRAY_SIZE = 20_000
 # How long events gather before they are committed together.
 GATHER_SECONDS = 0.02
@@ -59,16 +60,20 @@ class Desk:
         self._open_store = open_store
         self._store = open_store()
         self._lock = threading.RLock()
+        # SQLite lets a second writer sleep for a while that grows; a lock lets it go on at once.
+        self._writing = threading.Lock()
         self._snapshot = Snapshot.of(settings, (), revision=-1)
+        self._registry: Registry | None = None
         self._entries: list[Entry] = []
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._recent: dict[Key, float] = {}
+        self._recent: Repeats[Key] = Repeats(REPEAT_SECONDS)
         self._work = threading.Event()
         self._stop = threading.Event()
         self._carrier = threading.Thread(target=self._carry, name="carrier", daemon=True)
 
     def open(self) -> None:
-        """Start the thread that carries the tray to the store."""
+        """Start the thread that carries the tray to the store. The first who asks should not wait for the index of all hosts."""
+        self.snapshot()
         self._carrier.start()
 
     def close(self) -> None:
@@ -132,7 +137,7 @@ class Desk:
 
     def _put(self, key: Key, event: Event | Happened) -> None:
         with self._lock:
-            if self._is_repeat(key):
+            if self._recent.seen(key, monotonic()):
                 return
             if len(self._entries) >= TRAY_SIZE:
                 self._counts["events.lost", "tray-full"] += 1
@@ -140,57 +145,67 @@ class Desk:
             self._entries.append((event, Stamp.now()))
         self._work.set()
 
-    def _is_repeat(self, key: Key) -> bool:
-        now = monotonic()
-        if now - self._recent.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
-            return True
-        if len(self._recent) > TRAY_SIZE:
-            self._recent = {key: at for key, at in self._recent.items() if now - at < REPEAT_SECONDS}
-        self._recent[key] = now
-        return False
-
     def count(self, name: str, reason: str, n: int = 1) -> None:
         """Add to a counter of this worker."""
         with self._lock:
             self._counts[name, reason] += n
-        self._work.set()
+        if not self._work.is_set():
+            self._work.set()
 
-    def answer_durably(self, request: Request) -> Answer:
-        """Decide, and write the events before returning: what follows the answer relies on them.
+    def fresh(self, answer: Answer) -> Sequence[Entry]:
+        """The events of an answer that are no repeats within a few seconds: to be written, with `write`, before it is given.
 
         A machine that was served its config may say that it runs, to another worker, before a tray would be emptied; and
         what is on a tray goes with a worker that is killed.
         """
-        answer = self.consider(request)
-        self.settle(answer)
-        return answer
+        if not answer.events:
+            return ()
+        with self._lock:
+            now = monotonic()
+            return [(event, Stamp.now()) for event in answer.events if not self._recent.seen(_key(event), now)]
 
-    def settle(self, answer: Answer) -> None:
-        """Write an answer's events before returning, but for repeats within a few seconds."""
-        if answer.events:
-            with self._lock:
-                fresh = [event for event in answer.events if not self._is_repeat(_key(event))]
-                self._store.record([(event, Stamp.now()) for event in fresh])
+    def write(self, entries: Sequence[Entry], served: Served = NO_CONFIGS) -> None:
+        """Write events, and the configs that hosts are served, before returning. Raises StoreError."""
+        with self._lock:
+            tray, counts = self._take()
+            try:
+                with self._writing:
+                    self._store.record([*tray, *entries], served, counts)
+            except StoreError as error:
+                _lost(tray, counts, error)
+                for event, _ in entries:
+                    # Who asks again is no repeat of what was never written.
+                    if not isinstance(event, Happened):
+                        self._recent.forget(_key(event))
+                raise
 
     def report(self, answer: Answer) -> list[IllegalTransition]:
         """Write an answer's events now; returns the moves that were refused."""
-        with self._lock:
+        with self._lock, self._writing:
             return self._store.record([(event, Stamp.now()) for event in answer.events])
 
     def enrol(self, newcomers: Sequence[Newcomer], avoid: Collection[IPv4Address] = ()) -> Sequence[Host | RangeExhausted]:
         """A durable record for each machine, all in one commit. Addresses in `avoid` are given to nobody."""
         outcome = Enrolment((), ())
+        registry: Registry | None = None
 
         def choose(inventory: Inventory) -> Changes:
             # Looked up again, now that nobody else can write: another worker may have enrolled the machine meanwhile.
-            nonlocal outcome
-            outcome = enrol(newcomers, self._follow(inventory), avoid)
+            nonlocal outcome, registry
+            snapshot = self._follow(inventory)
+            if registry is None or registry.snapshot is not snapshot:
+                registry = Registry(snapshot)
+            outcome = registry.enrol(newcomers, avoid)
             return outcome.changes
 
         with self._lock:
-            self._store.change(choose)
+            registry, self._registry = self._registry, None  # What it gives out counts only when it is written.
+            self._change(choose)
             if outcome.new:
                 self._snapshot = self._snapshot.adding(outcome.new, self._snapshot.revision + 1)
+            if registry is not None:
+                registry.follow(self._snapshot)
+                self._registry = registry
         return outcome.results
 
     def readdress(self, host: Host, network: Network, avoid: Collection[IPv4Address], chosen: IPv4Address | None = None) -> None:
@@ -200,7 +215,7 @@ class Desk:
             return readdress(host, network, inventory, self._follow(inventory), avoid, chosen)
 
         with self._lock:
-            self._store.change(choose)
+            self._change(choose)
 
     def carry_out(self, verb: Verb, name: str, by: str) -> Host | None:
         """Do what an operator asks for, durably. Returns the host as it is then, None when it is gone.
@@ -212,8 +227,12 @@ class Desk:
             return carry_out(verb, self._follow(inventory).hosts[name], by, inventory, self._settings)
 
         with self._lock:
-            self._store.change(decide)
+            self._change(decide)
             return self.snapshot().hosts.get(name)
+
+    def _change(self, decide: Callable[[Inventory], Changes]) -> None:
+        with self._writing:
+            self._store.change(decide)
 
     def _follow(self, inventory: Inventory) -> Snapshot:
         """The snapshot of this inventory: the one at hand, if it is of the same revision."""
@@ -233,16 +252,22 @@ class Desk:
         finally:
             store.close()
 
-    def _empty(self, store: Store) -> None:
+    def _take(self) -> tuple[Sequence[Entry], Counts]:
         with self._lock:
             self._work.clear()
             entries, self._entries = self._entries, []
             counts, self._counts = self._counts, Counter()
+        return entries, {(self._worker, *counter): number for counter, number in counts.items()}
+
+    def _empty(self, store: Store) -> None:
+        entries, counts = self._take()
         try:
-            if entries:
-                store.record(entries)
-            if counts:
-                store.count(self._worker, counts)
+            with self._writing:
+                store.record(entries, counts=counts)
         except StoreError as error:
-            # History may be lost when the disk is full; answers to machines must not be.
-            log.error("%d events and %d counts are lost: %s", len(entries), sum(counts.values()), error.message)
+            _lost(entries, counts, error)
+
+
+def _lost(entries: Sequence[Entry], counts: Counts, error: StoreError) -> None:
+    """History may be lost when the disk is full; answers to machines must not be."""
+    log.error("%d events and %d counts are lost: %s", len(entries), sum(counts.values()), error.message)

@@ -9,13 +9,14 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from mayu_py.core.enrolment import Newcomer
-from mayu_py.core.exchange import Conflict, DhcpKind, Enrol, Lease, Nak
+from mayu_py.core.exchange import Answer, Conflict, DhcpKind, Enrol, Lease, Nak
 from mayu_py.core.networks import Network
 from mayu_py.core.snapshot import Snapshot
 from mayu_py.services import arp
 from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
 from mayu_py.services.desk import Desk
 from mayu_py.services.dhcp_admission import Admission
+from mayu_py.services.dhcp_memory import Memory, Prepared
 from mayu_py.services.dhcp_messages import Packet, understand
 from mayu_py.services.dhcp_replies import Replies
 from mayu_py.services.dhcp_rogue import RogueWatch
@@ -67,6 +68,7 @@ class DhcpServer:
         self._overflows = {sock: Overflows() for sock in (sockets.server, sockets.binl) if sock is not None}
         self._interface = network.interface or ""
         self._replies = Replies(desk.settings)
+        self._memory = Memory()
         self._admission = Admission(network, desk, self._answer_enrolled, sockets.probes)
         self._watch = RogueWatch(sockets.rogues, network, desk) if sockets.rogues is not None else None
 
@@ -115,8 +117,10 @@ class DhcpServer:
                 log.warning("receive: %s", error)
                 continue
             try:
-                packet = self._read(sock, datagram, ancillary, sender)
-                if packet is not None and (newcomer := self._answer(packet, snapshot)):
+                if not self._is_fit(sock, ancillary) or self._answer_again(sock, datagram, snapshot):
+                    continue
+                packet = self._read(sock, datagram, sender)
+                if packet is not None and (newcomer := self._answer(packet, snapshot, datagram)):
                     unknown.append((packet, newcomer))
                 if packet is not None and packet.request.kind is DhcpKind.DECLINE:
                     snapshot = self._desk.snapshot()  # Its host may have another address now.
@@ -127,15 +131,28 @@ class DhcpServer:
         if unknown:
             self._admission.admit(unknown)
 
-    def _read(
-        self, sock: socket.socket, datagram: bytes, ancillary: list[tuple[int, int, bytes]], sender: tuple[str, int]
-    ) -> Packet | None:
+    def _is_fit(self, sock: socket.socket, ancillary: list[tuple[int, int, bytes]]) -> bool:
+        """Whether a datagram is worth an answer, by what the kernel tells with it."""
         age, overflows = told_by_kernel(ancillary)
         if lost := self._overflows[sock].new(overflows):
             self._desk.count("dhcp.drop", "queue-full", lost)
         if age > STALE_SECONDS:
             self._desk.count("dhcp.drop", "stale")
-            return None
+            return False
+        return True
+
+    def _answer_again(self, sock: socket.socket, datagram: bytes, snapshot: Snapshot) -> bool:
+        """Answer what was asked before, if it was; a person who debugs wants to read every decision."""
+        if sock is not self._sockets.server or not self._admission.is_idle or log.isEnabledFor(logging.DEBUG):
+            return False
+        prepared = self._memory.find(datagram, snapshot)
+        if prepared is None:
+            return False
+        self._desk.note(prepared.answer)
+        self._send(sock, datagram[4:8], prepared)
+        return True
+
+    def _read(self, sock: socket.socket, datagram: bytes, sender: tuple[str, int]) -> Packet | None:
         try:
             message = dhcp4.parse(datagram)
             if sock is self._sockets.binl:
@@ -145,20 +162,24 @@ class DhcpServer:
             self._desk.count("dhcp.drop", error.reason)
             return None
 
-    def _answer(self, packet: Packet, snapshot: Snapshot) -> Newcomer | None:
-        """Answer a packet; an unknown machine is returned instead, to be enrolled first."""
+    def _answer(self, packet: Packet, snapshot: Snapshot, datagram: bytes | None = None) -> Newcomer | None:
+        """Answer a packet; an unknown machine is returned instead, to be enrolled first. What `datagram` gets is remembered."""
         if self._admission.holds(packet):
             self._desk.count("dhcp.unanswered", "probing")
             return None
         message, override = packet.message, packet.request.override
+        sock, xid = self._socket(packet), message.xid.to_bytes(4, "big")
         answer = self._desk.answer(packet.request, snapshot)
         match answer.reply:
             case Lease() as lease:
-                if lease.netboot and lease.boot_file is None:
-                    self._desk.count("dhcp.no-boot-file", "architecture")
-                self._send(packet, self._replies.lease(message, lease, override), lease.yiaddr)
+                also = (("dhcp.no-boot-file", "architecture"),) if lease.netboot and lease.boot_file is None else ()
+                prepared = self._prepared(packet, answer, self._replies.lease(message, lease, override), lease.yiaddr, also)
+                if datagram is not None and sock is self._sockets.server:
+                    self._memory.keep(datagram, snapshot, prepared)
+                self._send(sock, xid, prepared)
             case Nak(network, why):
-                self._send(packet, self._replies.nak(message, network, why, override), None)
+                nak = self._replies.nak(message, network, why, override)
+                self._send(sock, xid, self._prepared(packet, answer, nak, None))
             case Enrol(identity, network):
                 return Newcomer(identity, network)
             case Conflict() as conflict:
@@ -171,30 +192,50 @@ class DhcpServer:
         if self._answer(packet, self._desk.snapshot()):
             self._desk.count("dhcp.drop", "not-enrolled")
 
-    def _send(self, packet: Packet, reply: Message, yiaddr: IPv4Address | None) -> None:
-        request = packet.message
-        address, port = self._destination(packet, reply, yiaddr)
-        datagram, left_out = dhcp4_fit.build(reply, dhcp4_fit.room(request))
-        for code in left_out:
-            self._desk.count("dhcp.left-out", Option(code).name.lower())
-        sock = self._sockets.binl if packet.sender and self._sockets.binl else self._sockets.server
+    def _socket(self, packet: Packet) -> socket.socket:
+        return self._sockets.binl if packet.sender and self._sockets.binl else self._sockets.server
+
+    def _prepared(
+        self,
+        packet: Packet,
+        answer: Answer,
+        reply: Message,
+        yiaddr: IPv4Address | None,
+        also: tuple[tuple[str, str], ...] = (),
+    ) -> Prepared:
+        (address, port), is_new = self._destination(packet, reply, yiaddr)
+        datagram, left_out = dhcp4_fit.build(reply, dhcp4_fit.room(packet.message))
+        return Prepared(
+            datagram,
+            (str(address), port),
+            (address, packet.message.chaddr) if is_new else None,
+            reply.type.name.lower(),
+            (*also, *(("dhcp.left-out", Option(code).name.lower()) for code in left_out)),
+            answer,
+        )
+
+    def _send(self, sock: socket.socket, xid: bytes, prepared: Prepared) -> None:
+        for counter in prepared.also:
+            self._desk.count(*counter)
+        address, port = prepared.to
+        if prepared.teach is not None:
+            try:
+                arp.teach(self._sockets.server, *prepared.teach, self._interface)
+            except OSError:
+                # RFC 2131 section 4.1 allows a broadcast where unicast is not possible.
+                address = str(dhcp4.BROADCAST)
         try:
-            sock.sendto(datagram, (str(address), port))
-            self._desk.count("dhcp.sent", reply.type.name.lower())
+            sock.sendto(prepared.of(xid), (address, port))
+            self._desk.count("dhcp.sent", prepared.name)
         except OSError as error:
             self._desk.count("dhcp.drop", "send")
             log.warning("send to %s:%d: %s", address, port, error)
 
-    def _destination(self, packet: Packet, reply: Message, yiaddr: IPv4Address | None) -> tuple[IPv4Address, int]:
+    def _destination(self, packet: Packet, reply: Message, yiaddr: IPv4Address | None) -> tuple[tuple[IPv4Address, int], bool]:
+        """Where a reply goes, and whether the client there cannot answer ARP yet."""
         request = packet.message
         if packet.sender is not None and packet.sender[0] != "0.0.0.0":
             # Who asks port 4011 has an address, and waits at whatever port it sent from (PXE 2.1, section 2.4.3).
-            return IPv4Address(packet.sender[0]), packet.sender[1]
+            return (IPv4Address(packet.sender[0]), packet.sender[1]), False
         address, port = dhcp4.destination(request, reply.type, yiaddr or dhcp4.ZERO)
-        if address == yiaddr and request.giaddr == request.ciaddr == dhcp4.ZERO:
-            try:
-                arp.teach(self._sockets.server, address, request.chaddr, self._interface)
-            except OSError:
-                # RFC 2131 section 4.1 allows a broadcast where unicast is not possible.
-                address = dhcp4.BROADCAST
-        return address, port
+        return (address, port), address == yiaddr and request.giaddr == request.ciaddr == dhcp4.ZERO

@@ -49,6 +49,11 @@ class Admission:
         self._conflicts = Conflicts()
         self._prober: Prober[_Applicant] = Prober(self._probe)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a verdict."""
+        return not len(self._prober)
+
     def holds(self, packet: Packet) -> bool:
         """Whether the packet's machine waits for a verdict; then the packet is what is answered after it."""
         hardware = packet.message.chaddr

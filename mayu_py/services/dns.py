@@ -1,7 +1,7 @@
 """DNS over UDP, and the worker that serves it beside TCP and the forwarders: socket -> `Names` -> socket.
 
-An answer from our own zones is kept by the bytes that asked for it, but for their number: a question that is asked again,
-as nearly all are, costs a look-up.
+An answer from our own zones is kept by the bytes that asked for it, but for their number, when they ask for the second time:
+a question that is asked again, as nearly all are, costs a look-up, and names that somebody makes up push nothing out.
 """
 
 import logging
@@ -28,6 +28,8 @@ LARGEST_QUERY = 1232
 STALE_SECONDS = 5.0
 READY_LIMIT = 16 << 20
 _READY_OVERHEAD = 200
+# Questions that were asked once, by their hashes.
+MOST_ONCE = 8192
 # From linux/in.h: never cut up a datagram, and take nobody's word for how large one may be (RFC 9715, appendix A).
 _IP_MTU_DISCOVER = 10
 _IP_PMTUDISC_PROBE = 3
@@ -109,6 +111,7 @@ class UdpFront:
         self._overflows = Overflows()
         self._ready: dict[bytes, bytes] = {}
         self._ready_weight = 0
+        self._once: set[int] = set()
         self._generation = -1
         self._repeated = [0] * 16
         loop.watch(sock.fileno(), self._on_datagrams)
@@ -140,12 +143,13 @@ class UdpFront:
             if not peer:
                 continue
             is_fresh = True
-            answer = ready.get(message[2:])
+            question = message[2:]
+            answer = ready.get(question)
             if answer is not None and allowed(peer[0]):
                 repeated[answer[1] & 15] += 1
                 self._send(peer, message[:2] + answer)
             else:
-                self._answer(message, peer)
+                self._answer(message, question, peer)
 
     def _take_with_age(self) -> tuple[bytes, tuple[str, int] | None]:
         """A datagram and who sent it; nobody, if it is too old. Raises OSError."""
@@ -158,7 +162,7 @@ class UdpFront:
             return message, None
         return message, peer
 
-    def _answer(self, message: bytes, peer: tuple[str, int]) -> None:
+    def _answer(self, message: bytes, question: bytes, peer: tuple[str, int]) -> None:
         """The long way, and what it has found for the short one."""
         if len(message) > LARGEST_QUERY:
             self._count("dns.drop", "oversize")
@@ -176,13 +180,23 @@ class UdpFront:
             log.exception("dns: datagram %s", message.hex())
             return
         if outcome is Outcome.LASTING:
-            if self._ready_weight > READY_LIMIT:
-                self._forget()
-            self._ready[message[2:]] = sent[0][2:]
-            self._ready_weight += len(message) + len(sent[0]) + _READY_OVERHEAD
+            self._remember(question, sent[0][2:])
+
+    def _remember(self, question: bytes, answer: bytes) -> None:
+        mark = hash(question)
+        if mark not in self._once:
+            if len(self._once) >= MOST_ONCE:
+                self._once.clear()
+            self._once.add(mark)
+            return
+        if self._ready_weight > READY_LIMIT:
+            self._forget()
+        self._ready[question] = answer
+        self._ready_weight += len(question) + len(answer) + _READY_OVERHEAD
 
     def _forget(self) -> None:
         self._ready.clear()
+        self._once.clear()
         self._ready_weight = 0
         self._generation = self._names.generation
 

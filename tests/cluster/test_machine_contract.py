@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -20,12 +20,15 @@ from kubeception_sim.doctor import find_accelerator
 from kubeception_sim.errors import BadInput, CommandFailed, DeadlineExceeded, HarnessError, MissingTool
 from kubeception_sim.lab import ENV_LAB, Lab, mounts_below
 from kubeception_sim.machines import BootImage, DirectBoot, Driver, Machine, MachineSpec, MachineState
+from kubeception_sim.machines.docker import DockerDriver
+from kubeception_sim.machines.libvirt import LibvirtDriver
 from kubeception_sim.machines.namespace import NamespaceDriver
 from kubeception_sim.machines.qemu import QemuDriver
 from kubeception_sim.machines.readiness import await_system
 from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.network import Fabric
 from kubeception_sim.run import Completed, run
+from tests.docker_host import docker_host
 
 BOOT_SECONDS = 180.0
 ASK_SECONDS = 60.0
@@ -56,18 +59,40 @@ class Bench:
         return run(["ping", *words], timeout=ASK_SECONDS, check=False, namespace=self.fabric.namespace)
 
 
-def namespace_driver(lab: Lab, key: Path) -> Driver:
-    return NamespaceDriver(lab)
+@contextmanager
+def namespace_driver(lab: Lab, key: Path) -> Iterator[Driver]:
+    yield NamespaceDriver(lab)
 
 
-def qemu_driver(lab: Lab, key: Path) -> Driver:
+@contextmanager
+def docker_driver(lab: Lab, key: Path) -> Iterator[Driver]:
+    with docker_host(lab.directory.parent) as host:
+        yield DockerDriver(lab, host=host)
+
+
+@contextmanager
+def qemu_driver(lab: Lab, key: Path) -> Iterator[Driver]:
+    yield QemuDriver(accelerator(), lab.env, key)
+
+
+@contextmanager
+def libvirt_driver(lab: Lab, key: Path) -> Iterator[Driver]:
+    yield LibvirtDriver(accelerator(), lab, key)
+
+
+def accelerator() -> Accelerator:
     verdict = find_accelerator(testbed.default_cache())
     if verdict.accelerator is Accelerator.NONE:
         pytest.skip(f"booted guests, none came up: {verdict.attempts}")
-    return QemuDriver(verdict.accelerator, lab.env, key)
+    return verdict.accelerator
 
 
-DRIVERS: dict[str, Callable[[Lab, Path], Driver]] = {"namespace": namespace_driver, "qemu": qemu_driver}
+DRIVERS: dict[str, Callable[[Lab, Path], AbstractContextManager[Driver]]] = {
+    "namespace": namespace_driver,
+    "docker": docker_driver,
+    "qemu": qemu_driver,
+    "libvirt": libvirt_driver,
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +114,12 @@ def bench(request: pytest.FixtureRequest, image: BootImage, tmp_path_factory: py
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], timeout=10)
         config = lab.directory / "config.ign"
         config.write_text(json.dumps(ignition_config(key.with_suffix(".pub").read_text().strip())))
-        try:
-            driver = DRIVERS[request.param](lab, key)
-        except MissingTool as missing:
-            pytest.skip(f"{missing.message}; {missing.hint}")
-        yield Bench(lab, fabric, driver, image, config)
+        with ExitStack() as stack:
+            try:
+                driver = stack.enter_context(DRIVERS[request.param](lab, key))
+            except MissingTool as missing:
+                pytest.skip(f"{missing.message}; {missing.hint}")
+            yield Bench(lab, fabric, driver, image, config)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +148,9 @@ def on_host(bench: Bench, name: str | None = None) -> dict[str, list[str]]:
         with suppress(OSError):
             if label in (entry / "environ").read_bytes().split(b"\0"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if f"/machines/{name or ''}" in command + os.readlink(entry / "cwd"):
+                # libvirt's QEMU carries the domain's name, and nothing of the directory.
+                marks = (f"/machines/{name or ''}", f"guest=kc-{bench.lab.id}-{name or ''}")
+                if any(mark in command + os.readlink(entry / "cwd") for mark in marks):
                     processes.append(command)
     links = json.loads(run(["ip", "-netns", bench.fabric.namespace, "-json", "link"], timeout=10).stdout)
     pattern = re.compile(rf"kc-{bench.lab.id}-{name or '.+'}")

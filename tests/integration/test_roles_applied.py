@@ -18,9 +18,11 @@ FOLDERS = {NetworkFiles.NETWORKD: "networkd", NetworkFiles.NETWORKMANAGER: "keyf
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The users of the config have to get in."""
+    """The users of the config have to get in, and the group that they are put into is there, as in every image."""
     found = tmp_path / "root"
     found.mkdir(mode=0o755)
+    (found / "etc").mkdir()
+    (found / "etc/group").write_text("sudo:x:27:\n")
     return found
 
 

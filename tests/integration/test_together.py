@@ -88,12 +88,22 @@ def test_a_repeat_waits_for_what_it_repeats(store: Commits, together: Together) 
 
 
 def test_a_full_disk_is_told_to_all_who_wait_and_the_next_are_tried_again(store: Commits, together: Together) -> None:
-    async def ask() -> list[BaseException | None]:
+    async def ask() -> list[BaseException | bool]:
         store.is_full = True
         failed = await asyncio.gather(*(together.settle(reached(host)) for host in HOSTS[:3]), return_exceptions=True)
         store.is_full = False
-        await together.settle(reached(HOSTS[3]))
+        await together.settle(reached(HOSTS[0]))
         return failed
 
     assert [type(error) for error in asyncio.run(ask())] == [StoreError] * 3
     assert store.sizes == [1]
+    assert list(store.statuses()) == ["n0"]
+
+
+def test_a_config_that_cannot_be_kept_is_no_reason_to_withhold_it(store: Commits, together: Together) -> None:
+    async def ask() -> bool:
+        await together.settle(reached(HOSTS[0]))
+        store.is_full = True
+        return await together.settle(reached(HOSTS[0]), ("n0", b"config"))
+
+    assert asyncio.run(ask()) is False

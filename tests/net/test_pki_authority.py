@@ -4,27 +4,25 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from hvac.exceptions import Forbidden
 
-from kubeception_sim.lab import Lab
-from kubeception_sim.network import Fabric
+from kubeception_sim.errors import HarnessError
 from kubeception_sim.pki import Authority, Issued, Refused, Request
-from kubeception_sim.pki.bao import BaoAuthority
-from kubeception_sim.pki.embedded import EmbeddedAuthority
+from kubeception_sim.pki.bao import BaoAuthority, parameters
 from kubeception_sim.pki.server import Server
+from tests.net.authorities import ADDRESS, KINDS, network, openbao, place, silent
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(180)]
 
-ADDRESS = IPv4Interface("10.77.0.1/24")
 CLIENT = Request("one", "alice-client", "system:node:alice", "system:nodes", client=True, ttl_hours=24)
 SERVER = Request(
     "one", "alice-server", "alice", dns=("alice", "alice.rack"), addresses=(IPv4Address("10.77.0.11"),), server=True, ttl_hours=24
@@ -33,33 +31,12 @@ BOBS = Request("one", "bob-client", "system:node:bob", "system:nodes", client=Tr
 OTHER = Request("two", "alice-other", "alice", client=True, ttl_hours=24)
 
 
-def _silent(what: str, done: float) -> None:
-    pass
-
-
-@contextmanager
-def openbao(root: Path) -> Iterator[tuple[Authority, Server]]:
-    with (
-        Lab.create(root) as lab,
-        Fabric.create(lab, address=ADDRESS, advertise=False) as fabric,
-        Server.start(lab, fabric.namespace, ADDRESS.ip, _silent) as server,
-    ):
-        yield BaoAuthority(server), server
-
-
-@pytest.fixture(scope="module", params=["embedded", "openbao"])
+@pytest.fixture(scope="module", params=KINDS)
 def authority(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    folder = tmp_path_factory.mktemp("pki")
-    if request.param == "embedded":
-        made = EmbeddedAuthority(folder)
-        made.mount("one")
-        made.mount("two")
-        yield made
-        return
-    with openbao(folder) as (by, _):
-        by.mount("one")
-        by.mount("two")
-        yield by
+    with place(request.param, tmp_path_factory.mktemp("pki")) as at:
+        at.authority.mount("one")
+        at.authority.mount("two")
+        yield at.authority
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +124,36 @@ def test_an_intermediate_signs_certificates_and_no_authorities(authority: Author
 
 def test_what_is_revoked_is_on_the_list(authority: Authority) -> None:
     issued = authority.issuer("erin", (CLIENT,)).issue(CLIENT)
-    authority.revoke("one", issued)
+    spared = authority.issuer("erin", (CLIENT,)).issue(CLIENT)
+    authority.revoke("one", issued.cert)
     listed = x509.load_pem_x509_crl(authority.crl("one").encode())
     assert listed.get_revoked_certificate_by_serial_number(read(issued).serial_number) is not None
+    assert listed.get_revoked_certificate_by_serial_number(read(spared).serial_number) is None
+    root = x509.load_pem_x509_certificate(authority.mount("one").encode())
+    assert listed.is_signature_valid(root.public_key())  # type: ignore[arg-type]
+
+
+def test_a_mount_revokes_its_own_only(authority: Authority, alice: dict[str, Issued]) -> None:
+    with pytest.raises(HarnessError, match="two"):
+        authority.revoke("two", alice[CLIENT.name].cert)
+    for nowhere in (authority.crl, lambda mount: authority.intermediate(mount, "x")):
+        with pytest.raises(HarnessError):
+            nowhere("nowhere")
+
+
+def test_both_authorities_put_the_same_extensions_into_a_certificate(alice: dict[str, Issued]) -> None:
+    found = {name: {each.oid: each.critical for each in read(issued).extensions} for name, issued in alice.items()}
+    always = {
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        ExtensionOID.KEY_USAGE: True,
+        ExtensionOID.EXTENDED_KEY_USAGE: False,
+    }
+    for name, extensions in found.items():
+        expected = always | ({ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False} if name == SERVER.name else {})
+        assert {oid: is_critical for oid, is_critical in extensions.items() if oid != ExtensionOID.BASIC_CONSTRAINTS} == expected
+        usage = read(alice[name]).extensions.get_extension_for_class(x509.KeyUsage).value
+        assert (usage.digital_signature, usage.key_cert_sign, usage.key_encipherment) == (True, False, False)
 
 
 def test_a_mount_that_is_removed_is_gone(authority: Authority) -> None:
@@ -163,30 +167,89 @@ def test_openbao_hands_a_token_over_once(tmp_path: Path) -> None:
     with openbao(tmp_path) as (by, _):
         by.mount("one")
         issuer = by.issuer("alice", (CLIENT,))
-        thief = type(issuer)(*(getattr(issuer, name) for name in ("_server", "_host", "_wrapped")))  # type: ignore[call-arg]
+        thief = type(issuer)(*(getattr(issuer, name) for name in ("_server", "_host", "_wrapped")))
         issuer.issue(CLIENT)
         with pytest.raises(Refused, match="unwrapped before"):
             thief.issue(CLIENT)
 
 
+def test_a_hosts_token_opens_nothing_else_in_openbao(tmp_path: Path) -> None:
+    """With the token itself, past our own client: other paths, and parameters that our client does not know."""
+    with openbao(tmp_path) as (by, server):
+        by.mount("one")
+        issuer = by.issuer("alice", (CLIENT,))
+        issuer.issue(CLIENT)
+        token = issuer._token
+
+        def refused(method: str, path: str, **body: str) -> bool:
+            try:
+                server.ask(lambda client: client.adapter.request(method, f"/v1/{path}", json=body or None), token)
+            except Forbidden:
+                return True
+            return False
+
+        own = parameters(CLIENT)
+        assert not refused("post", f"one/issue/{CLIENT.name}", **own)
+        for more in ({"uri_sans": "spiffe://x"}, {"other_sans": "1.2.3;utf8:x"}, {"not_after": "2099-01-01T00:00:00Z"}):
+            assert refused("post", f"one/issue/{CLIENT.name}", **own, **more), more
+        for method, path in (
+            ("post", f"one/sign/{CLIENT.name}"),
+            ("post", f"one/sign-verbatim/{CLIENT.name}"),
+            ("post", "one/root/sign-intermediate"),
+            ("post", "one/revoke"),
+            ("post", f"one/roles/{CLIENT.name}"),
+            ("get", f"one/roles/{CLIENT.name}"),
+            ("get", "one/certs?list=true"),
+            ("delete", "one/root"),
+            ("get", "sys/mounts"),
+            ("post", "sys/mounts/two"),
+            ("post", "sys/policy/pki-alice"),
+            ("post", "auth/token/create"),
+            ("post", "auth/token/renew-self"),
+        ):
+            assert refused(method, path), path
+
+
+def test_an_engine_without_a_root_is_given_one(tmp_path: Path) -> None:
+    with openbao(tmp_path) as (by, server):
+        server.ask(lambda client: client.sys.enable_secrets_engine("pki", path="half"))
+        assert "BEGIN CERTIFICATE" in by.mount("half")
+
+
+def test_openbao_that_does_not_answer_is_a_failure_of_the_harness(tmp_path: Path) -> None:
+    with openbao(tmp_path) as (by, server):
+        by.mount("one")
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(10)
+        with pytest.raises(HarnessError, match="does not answer"):
+            by.mount("one")
+
+
+def test_data_whose_keys_are_lost_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with network(tmp_path) as (lab, fabric):
+        with Server.start(lab, fabric.namespace, ADDRESS.ip, silent):
+            pass
+        (lab.directory / "openbao/keys.json").unlink()
+        again = Server.start(lab, fabric.namespace, ADDRESS.ip, silent)
+        with pytest.raises(HarnessError, match="keys are not in") as raised, again:
+            pass
+        assert "remove" in raised.value.hint
+
+
 def test_openbao_that_is_killed_has_lost_nothing_when_it_starts_again(tmp_path: Path) -> None:
-    with Lab.create(tmp_path) as lab, Fabric.create(lab, address=ADDRESS, advertise=False) as fabric:
-        with Server.start(lab, fabric.namespace, ADDRESS.ip, _silent) as server:
+    with network(tmp_path) as (lab, fabric):
+        with Server.start(lab, fabric.namespace, ADDRESS.ip, silent) as server:
             root = BaoAuthority(server).mount("one")
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait(10)
-        with Server.start(lab, fabric.namespace, ADDRESS.ip, _silent) as server:
+        with Server.start(lab, fabric.namespace, ADDRESS.ip, silent) as server:
             again = BaoAuthority(server)
             assert again.mount("one") == root
             assert "BEGIN CERTIFICATE" in again.issuer("alice", (CLIENT,)).issue(CLIENT).cert
 
 
 def test_the_keys_of_a_lab_are_its_owners_alone(tmp_path: Path) -> None:
-    with (
-        Lab.create(tmp_path) as lab,
-        Fabric.create(lab, address=ADDRESS, advertise=False) as fabric,
-        Server.start(lab, fabric.namespace, ADDRESS.ip, _silent),
-    ):
+    with network(tmp_path) as (lab, fabric), Server.start(lab, fabric.namespace, ADDRESS.ip, silent):
         folder = lab.directory / "openbao"
         assert folder.stat().st_mode & 0o077 == 0
         assert (folder / "keys.json").stat().st_mode & 0o077 == 0

@@ -4,19 +4,18 @@
     images.archive      one archive of all of them
 
 The control plane's programs are static and alone in their images. What needs more than itself (etcd, kube-proxy, the agents, the
-tools of tests) shares one layer of Debian packages.
+tools of tests) shares the layers of `base`, which are kept: an edit of the agents costs their own small layer and the archive.
 """
 
 import hashlib
-import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubeception_sim.artifacts.images import base
 from kubeception_sim.artifacts.kubernetes import Programs
 from kubeception_sim.artifacts.oci import EPOCH, ImageSpec, Layer, write_archive, write_layer
-from kubeception_sim.artifacts.store import Progress, Store, remove_tree
+from kubeception_sim.artifacts.store import Entry, Progress, Store, remove_tree
 from kubeception_sim.artifacts.testbed import recipe
 from kubeception_sim.run import require, run
 
@@ -26,11 +25,11 @@ PREFIX = "kubeception.local"
 ARCHIVE = "images.tar"
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 AGENTS = Path(__file__).parents[2] / "agents"
+PAUSE, AGENT, TOOLS = (f"{PREFIX}/{name}" for name in ("pause:3.2", "agent:1", "tools:1"))
+
 _HERE = Path(__file__).parent
-_RECIPE = 1
-_SECONDS = 900.0
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
-_PYTHON = "3.11"  # of the suite whose packages are the base
+_RECIPE = 2  # to be raised when this file, base.py or oci.py changes what comes out
+_COMPILED = shutil.ignore_patterns("__pycache__")
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,27 @@ class Images:
 
 
 def ensure(cache: Path, programs: Programs, progress: Progress) -> Images:
-    """The images from the cache, made there first if need be (a minute); `progress` hears of that only.
+    """The images from the cache, made there first if need be (a minute; seconds when the base is there).
 
-    Needs root to make the base. Raises MissingTool or CommandFailed when it cannot be made.
+    `progress` hears of that only. Needs root to make the base. Raises MissingTool or CommandFailed when it cannot be made.
     """
-    base = Store(cache, BASE_KIND).obtain(_base_key(), lambda folder, _: _base(folder, progress), progress)
-    key = _digest(str(_RECIPE), base.key, programs.key, programs.version, *map(_content, sorted(AGENTS.rglob("*.py"))), _pinned())
-    made = Store(cache, KIND).obtain(key, lambda folder, _: _make(folder, base.directory, programs, progress), progress)
-    version = (base.directory / "etcd-version").read_text().strip()
-    names = {name: f"{PREFIX}/{name}" for name in ("pause:3.2", "agent:1", "tools:1")}
-    return Images(
-        made.path(ARCHIVE), f"{PREFIX}/etcd:{version}", names["pause:3.2"], names["agent:1"], names["tools:1"], f"{base.key}{key}"
-    )
+    below = Store(cache, BASE_KIND).obtain(base_key(), lambda folder, _: base.build(folder, progress), progress)
+    found = key(programs)
+    made = Store(cache, KIND).obtain(found, lambda folder, _: _make(folder, below, programs, progress), progress)
+    return Images(made.path(ARCHIVE), f"{PREFIX}/etcd:{_etcd_version(below)}", PAUSE, AGENT, TOOLS, found)
 
 
-def _base_key() -> str:
-    return _digest(str(_RECIPE), recipe.SUITE, str(EPOCH), _content(_HERE / "packages.txt"))
+def base_key() -> str:
+    """The key of the layers that images share, 32 hex digits over all that determines them, save the versions of packages."""
+    listed = (_content(_HERE / name) for name in ("packages.txt", "requirements.txt"))
+    return _digest(str(_RECIPE), recipe.SUITE, str(EPOCH), *listed)
+
+
+def key(programs: Programs, agents: Path = AGENTS) -> str:
+    """The key of the archive, 32 hex digits."""
+    files = sorted(path for path in agents.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    listed = (f"{path.relative_to(agents)} {_content(path)}" for path in files)
+    return _digest(base_key(), programs.key, programs.version, _content(_HERE / "pause.c"), *listed)
 
 
 def _digest(*parts: str) -> str:
@@ -69,74 +73,46 @@ def _digest(*parts: str) -> str:
 
 
 def _content(path: Path) -> str:
-    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _pinned() -> str:
-    return (_HERE / "requirements.txt").read_text()
+def _etcd_version(below: Entry) -> str:
+    return below.path(base.ETCD_VERSION).read_text().strip()
 
 
-def _base(folder: Path, progress: Progress) -> None:
-    """The shared layer: a minimal Debian with `packages.txt`, as a tar."""
-    require("mmdebstrap", "mmdebstrap")
-    progress("base of the images", 0.0)
-    root = folder / "root"
-    lines = (line.partition("#")[0].strip() for line in (_HERE / "packages.txt").read_text().splitlines())
-    command = _bootstrap(root, [line for line in lines if line])
-    environment = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-    run(command, timeout=_SECONDS, env={**environment, "SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(folder)})
-    said = run(["chroot", root, "etcd", "--version"], timeout=30).stdout
-    (folder / "etcd-version").write_text(said.split()[2] + "\n")
-    for waste in ("var/lib/apt/lists", "var/cache", "var/log", "dev", "proc", "sys", "run", "tmp"):
-        shutil.rmtree(root / waste, ignore_errors=True)
-        (root / waste).mkdir(parents=True)
-    (root / "tmp").chmod(0o1777)
-    progress("layer of the base", 0.9)
-    write_layer(folder / "base.tar", {path.name: path for path in root.iterdir()})
-    remove_tree(root)
-
-
-def _bootstrap(root: Path, packages: list[str]) -> list[str]:
-    """The mmdebstrap call, in a mount namespace of its own: whatever ends it, no mount stays in `root`."""
-    trees = ("doc", "man", "info", "locale", "i18n/locales", "bug", "lintian")
-    options = [
-        *("--mode=root", "--variant=minbase", "--format=directory"),
-        *(f"--aptopt={line}" for line in recipe.host_apt_options()),
-        '--aptopt=Apt::Install-Recommends "false"',
-        '--aptopt=Acquire::Languages "none"',
-        *(f"--dpkgopt=path-exclude=/usr/share/{tree}/*" for tree in trees),
-        "--dpkgopt=force-unsafe-io",
-        f"--include={','.join(packages)}",
-        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-    ]
-    return ["unshare", "--mount", "mmdebstrap", *options, recipe.SUITE, str(root), *recipe.host_sources()]
-
-
-def _make(folder: Path, base_folder: Path, programs: Programs, progress: Progress) -> None:
-    base = Layer.of(base_folder / "base.tar")
-    etcd = (base_folder / "etcd-version").read_text().strip()
-    progress("layers", 0.1)
+def _make(folder: Path, below: Entry, programs: Programs, progress: Progress) -> None:
     work = folder / "work"
     work.mkdir()
+    progress("images: layers", 0.0)
+    images = _images(work, below, programs)
+    progress("images: archive", 0.5)
+    write_archive(folder / ARCHIVE, images)
+    remove_tree(work)
+
+
+def _images(work: Path, below: Entry, programs: Programs) -> list[ImageSpec]:
+    """What goes into the archive; layers that are new are written to `work`."""
+    shared, python = (Layer(below.path(name), below.files[name].sha256) for name in (base.BASE, base.PYTHON))
 
     def layer(name: str, files: dict[str, Path]) -> Layer:
         return write_layer(work / f"{name}.tar", files)
 
-    def named(name: str, *layers: Layer, entrypoint: tuple[str, ...] = (), env: dict[str, str] | None = None) -> ImageSpec:
-        return ImageSpec(f"{PREFIX}/{name}", layers, entrypoint, env or {})
+    def program(name: str) -> Layer:
+        return layer(name, {f"usr/bin/{name}": programs.directory / name})
 
-    images = [named("pause:3.2", layer("pause", {"pause": _pause(work)}), entrypoint=("/pause",))]
-    alone = {name: layer(name, {f"usr/bin/{name}": programs.directory / name}) for name in CONTROL_PLANE}
-    images += [named(f"{name}:{programs.version}", only) for name, only in alone.items()]
-    proxy = layer("kube-proxy", {"usr/bin/kube-proxy": programs.directory / "kube-proxy"})
-    images += [named(f"kube-proxy:{programs.version}", base, proxy), named(f"etcd:{etcd}", base), named("tools:1", base)]
-    progress("agents", 0.4)
-    images.append(
-        named("agent:1", base, layer("agent", _agent(work)), env={"PYTHONPATH": "/opt/kubeception", "PYTHONUNBUFFERED": "1"})
-    )
-    progress("archive", 0.7)
-    write_archive(folder / ARCHIVE, images)
-    remove_tree(work)
+    def of_release(name: str, *layers: Layer) -> ImageSpec:
+        return ImageSpec(f"{PREFIX}/{name}:{programs.version}", layers)
+
+    agent = layer("agent", {f"{base.AGENT_HOME}/kubeception_sim": _agents(work)})
+    environment = {"PYTHONPATH": f"/{base.AGENT_HOME}", "PYTHONUNBUFFERED": "1"}
+    return [
+        ImageSpec(PAUSE, (layer("pause", {"pause": _pause(work)}),), entrypoint=("/pause",)),
+        *(of_release(name, program(name)) for name in CONTROL_PLANE),
+        of_release("kube-proxy", shared, program("kube-proxy")),
+        ImageSpec(f"{PREFIX}/etcd:{_etcd_version(below)}", (shared,)),
+        ImageSpec(TOOLS, (shared,)),
+        ImageSpec(AGENT, (shared, python, agent), env=environment),
+    ]
 
 
 def _pause(work: Path) -> Path:
@@ -147,23 +123,10 @@ def _pause(work: Path) -> Path:
     return program
 
 
-def _agent(work: Path) -> dict[str, Path]:
-    """kubeception_sim.agents and what it imports, for the base's Python, whatever Python runs this."""
-    packages = work / "packages"
-    wanted = (
-        "--python-version",
-        _PYTHON,
-        "--implementation",
-        "cp",
-        "--platform",
-        "manylinux2014_x86_64",
-        "--only-binary",
-        ":all:",
-    )
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-compile")
-    run([*pip, "--target", packages, *wanted, "--requirement", _HERE / "requirements.txt"], timeout=300)
-    package = packages / "kubeception_sim"
+def _agents(work: Path) -> Path:
+    """kubeception_sim with nothing in it but the agents: all of it there is in a pod."""
+    package = work / "kubeception_sim"
     package.mkdir()
     (package / "__init__.py").write_text('"""The part of kubeception that runs in pods."""\n')
-    shutil.copytree(AGENTS, package / "agents", ignore=shutil.ignore_patterns("__pycache__"))
-    return {"opt/kubeception": packages}
+    shutil.copytree(AGENTS, package / "agents", ignore=_COMPILED)
+    return package

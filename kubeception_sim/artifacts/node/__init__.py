@@ -18,7 +18,7 @@ from kubeception_sim.artifacts.store import Progress, Store
 from kubeception_sim.artifacts.testbed import Image, recipe
 from kubeception_sim.run import require, run
 
-__all__ = ["KIND", "PROGRAMS", "Image", "Payload", "build", "ensure", "key", "verify"]
+__all__ = ["KIND", "PROGRAMS", "Image", "Payload", "build", "ensure", "expected_key", "key", "verify"]
 
 KIND = "node"
 HERE = Path(__file__).parent
@@ -49,16 +49,21 @@ class Payload:
         return cls(programs, archives, digest.hexdigest())
 
 
-def ensure(cache: Path, progress: Progress) -> Image:
-    """The image with Kubernetes and its images from the cache, each built there first if need be.
+def ensure(cache: Path, progress: Progress, version: str | None = None) -> Image:
+    """The image with Kubernetes and its images from the cache, each built there first if need be; `version` as for the programs.
 
     `progress` hears of builds only, and starts again from 0 with each. Needs root to build. Raises HarnessError and its kin
     when something cannot be built.
     """
-    programs = kubernetes.ensure(cache, progress)
+    programs = kubernetes.ensure(cache, progress, version)
     made = images.ensure(cache, programs, progress)
     chosen = {name: programs.directory / name for name in PROGRAMS}
-    return build(cache, Payload(chosen, (made.archive,), f"{programs.key} {made.key}"), progress)
+    return build(cache, Payload(chosen, (made.archive,), _payload_key(programs)), progress)
+
+
+def expected_key(cache: Path) -> str:
+    """The key of what `ensure` would return, whether it is there or not."""
+    return key(Payload({}, (), _payload_key(kubernetes.expected(cache))))
 
 
 def key(payload: Payload, folder: Path = HERE) -> str:
@@ -87,6 +92,10 @@ def build(cache: Path, payload: Payload, progress: Progress) -> Image:
 def verify(cache: Path, payload: Payload) -> None:
     """Read the whole image and compare it with its manifest. Raises HarnessError naming what is damaged."""
     Store(cache, KIND).verify(key(payload))
+
+
+def _payload_key(programs: kubernetes.Programs) -> str:
+    return f"{programs.key} {images.key(programs)}"
 
 
 def _fill(root: Path, payload: Payload) -> None:

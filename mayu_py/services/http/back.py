@@ -9,7 +9,7 @@ from mayu_py.services.http import files
 from mayu_py.services.http.behind import Taker, Telling, Wsgi, WsgiApplication
 from mayu_py.services.http.doors import Door
 from mayu_py.services.http.proto import HttpProtocol, Scope
-from mayu_py.services.http.replies import TEXT
+from mayu_py.services.http.replies import problem
 from mayu_py.services.http.stream import FOLLOW, Streams
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Back:
         self._ready = ready
         self._streams = Streams(desk)
         takers: dict[str, Taker] = {files.SEND.lower(): _send, FOLLOW.lower(): self._streams}
-        self._behind = Wsgi(application, told, takers)
+        self._behind = Wsgi(application, told, problem, takers)
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         """Called by Granian in the serving process, before its loop runs."""
@@ -52,7 +52,7 @@ class Back:
         except Exception:
             self._desk.count("http.error", "internal")
             log.exception("%s %s", scope.method, scope.path)
-            proto.response_bytes(500, TEXT, b"internal error; the server's log says more\n")
+            proto.response_bytes(*problem(scope.path, 500, "internal error", "the server's log says more"))
 
 
 async def _send(scope: Scope, proto: HttpProtocol, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from mayu_py.services.http.proto import Headers, HttpProtocol, Scope
-from mayu_py.services.http.replies import TEXT
+from mayu_py.services.http.replies import TEXT, Whole
 
 # What a host may say when it fails (docs/architecture.md); nothing else is longer.
 BODY_LIMIT = 64 * 1024
@@ -19,6 +19,7 @@ THREADS = 4
 BODY_SECONDS = 30.0
 
 Telling = Callable[[Scope], Mapping[str, Any]]
+Trouble = Callable[[str, int, str], Whole]
 Taker = Callable[[Scope, HttpProtocol, str], Awaitable[None]]
 
 
@@ -36,10 +37,20 @@ class BodyTooLong(Exception):
 class Wsgi:
     """Adapter from RSGI to WSGI for small requests and small answers; bodies are whole in memory."""
 
-    def __init__(self, application: WsgiApplication, told: Telling, takers: Mapping[str, Taker] = MappingProxyType({})) -> None:
-        """`told` adds to each request's environment; a taker answers in the place of an answer that has its header."""
+    def __init__(
+        self,
+        application: WsgiApplication,
+        told: Telling,
+        trouble: Trouble,
+        takers: Mapping[str, Taker] = MappingProxyType({}),
+    ) -> None:
+        """`told` adds to each request's environment; a taker answers in the place of an answer that has its header.
+
+        `trouble` makes an answer of a path, a status and what is wrong, where the application cannot be asked.
+        """
         self._application = application
         self._told = told
+        self._trouble = trouble
         self._takers = takers
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="flask")
 
@@ -48,10 +59,10 @@ class Wsgi:
         try:
             body = await _body(proto)
         except BodyTooLong:
-            proto.response_bytes(413, TEXT, f"a body of {BODY_LIMIT} bytes is the most\n".encode())
+            proto.response_bytes(*self._trouble(scope.path, 413, f"a body of {BODY_LIMIT} bytes is the most"))
             return
         except TimeoutError:
-            proto.response_bytes(408, TEXT, f"the body took more than {BODY_SECONDS:.0f} s\n".encode())
+            proto.response_bytes(*self._trouble(scope.path, 408, f"the body took more than {BODY_SECONDS:.0f} s"))
             return
         loop = asyncio.get_running_loop()
         environ = {**_environ(scope, body), **self._told(scope)}

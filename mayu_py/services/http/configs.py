@@ -9,6 +9,7 @@ from mayu_py.core.render import Renderer, ServedConfig
 from mayu_py.core.serving import Negotiator, Serving, choose, newest
 from mayu_py.errors import StoreError
 from mayu_py.services.desk import Desk
+from mayu_py.services.http.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -16,28 +17,30 @@ log = logging.getLogger(__name__)
 class Configs:
     """One worker's configs."""
 
-    def __init__(self, desk: Desk, renderer: Renderer) -> None:
+    def __init__(self, desk: Desk, renderer: Renderer, together: Together) -> None:
         self._desk = desk
         self._renderer = renderer
+        self._together = together
         self._negotiator = Negotiator()
         self._told: dict[str, Serving] = {}
+        # Host name -> revision of the inventory and digest of the config that it was served last, as far as this worker knows.
+        self._kept: dict[str, tuple[int, str]] = {}
 
-    def serve(self, host: Host, accept: str, answer: Answer) -> ServedConfig | Refuse:
+    async def serve(self, host: Host, accept: str, answer: Answer, revision: int) -> ServedConfig | Refuse:
         """The config for a client that says what it accepts, or why there is none; everything that follows is written down.
 
-        The events of `answer` are those of a host that has its config, so they count only if it gets one.
+        The events of `answer` are those of a host that has its config, so they count only if it gets one. `revision` is of the
+        inventory that the answer was decided by.
         """
         found = newest(self._renderer, host)
         last = self._last(host) if isinstance(found, DocumentError) else None
         serving = choose(host, found, last, accept, self._negotiator)
         match serving.reply:
             case ServedConfig() as served:
-                if serving.good is not None and not serving.is_last_good:
-                    self._keep(host, serving.good)
-                self._desk.settle(answer)
                 self._note_served(host, serving, served)
+                await self._settle(host, serving, answer, revision)
             case Refuse(Refusal.NOT_ACCEPTABLE, why) as refuse:
-                self._desk.settle(Answer(refuse, (Became(host, State.FAILED, why),)))
+                await self._together.settle(Answer(refuse, (Became(host, State.FAILED, why),)))
         self._tell(host, serving)
         return serving.reply
 
@@ -54,7 +57,7 @@ class Configs:
         if serving.is_last_good:
             more["last_good"] = True
         self._desk.count("ignition.served", "last-good" if serving.is_last_good else "valid" if as_written else "translated")
-        self._desk.happened("ignition", host, sha256=served.sha256, bytes=len(served.config), **more)
+        self._desk.happened("ignition", host, sha256=served.sha256, config_id=served.id, bytes=len(served.config), **more)
 
     def _tell(self, host: Host, serving: Serving) -> None:
         """Once for each new trouble: a host that waits asks every five seconds, perhaps for days."""
@@ -81,11 +84,13 @@ class Configs:
             return None
         return None if config is None else ServedConfig.of(config)
 
-    def _keep(self, host: Host, config: ServedConfig) -> None:
-        try:
-            with self._desk.locked:
-                self._desk.store.keep_served(host.name, config.config)
-        except StoreError as error:
-            # A full disk must not keep a machine from its config.
-            log.error("the config of %s is served, but not kept: %s", host.name, error.message)
+    async def _settle(self, host: Host, serving: Serving, answer: Answer, revision: int) -> None:
+        good = serving.good
+        # A host that is deleted is forgotten, and the inventory has another revision then.
+        if good is None or serving.is_last_good or self._kept.get(host.name) == (revision, good.sha256):
+            await self._together.settle(answer)
+        elif await self._together.settle(answer, (host.name, good.config)):
+            self._kept[host.name] = (revision, good.sha256)
+        else:
+            log.error("the config of %s is served, but not kept", host.name)
             self._desk.count("ignition.served", "not-kept")

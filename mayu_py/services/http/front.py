@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from ignition.document import DocumentError
 from mayu_py.core.exchange import (
     Accept,
+    Answer,
     BootDisk,
     BootFileRead,
     BootImage,
@@ -20,17 +21,20 @@ from mayu_py.core.exchange import (
     ImageRead,
     Refuse,
     Reply,
+    Request,
     ScriptRequest,
     ServeConfig,
 )
 from mayu_py.core.hosts import Identity
 from mayu_py.core.networks import Network
 from mayu_py.core.render import Renderer, ServedConfig
+from mayu_py.errors import StoreError
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import files
 from mayu_py.services.http.configs import Configs
 from mayu_py.services.http.proto import Headers, HttpProtocol, Scope
-from mayu_py.services.http.replies import JSON, TEXT, client_address, refusal
+from mayu_py.services.http.replies import JSON, TEXT, client_address, refusal, trouble
+from mayu_py.services.http.together import Together
 from mayu_py.wire import ipxe
 
 log = logging.getLogger(__name__)
@@ -60,7 +64,8 @@ class Front:
         """`finish` ends what would keep a request open for long."""
         self._desk = desk
         self._renderer = renderer
-        self._configs = Configs(desk, renderer)
+        self._together = Together(desk)
+        self._configs = Configs(desk, renderer, self._together)
         self._behind = behind
         self._ready = ready
         self._finish = finish
@@ -83,10 +88,10 @@ class Front:
         try:
             if scope.method in ("GET", "HEAD"):
                 if handler := self._hot.get(scope.path):
-                    handler(scope, proto)
+                    await handler(scope, proto)
                     return
                 if scope.path.startswith("/images/") and self._knows_image(scope.path):
-                    self._image(scope, proto)
+                    await self._image(scope, proto)
                     return
                 if scope.path.startswith("/boot/"):
                     self._boot_file(scope, proto)
@@ -95,18 +100,18 @@ class Front:
         except Exception:
             self._desk.count("http.error", "internal")
             log.exception("%s %s", scope.method, scope.path)
-            proto.response_bytes(500, TEXT, b"internal error; the server's log says more\n")
+            proto.response_bytes(*trouble(scope.path, 500, "internal error", "the server's log says more"))
 
-    def _boot_ipxe(self, scope: Scope, proto: HttpProtocol) -> None:
+    async def _boot_ipxe(self, scope: Scope, proto: HttpProtocol) -> None:
         # With the whole address: iPXE takes no relative one here.
         url = self._desk.settings.url(self._network(scope))
         _send(scope, proto, TEXT, ipxe.entry(f"{url}/script").encode())
 
-    def _script(self, scope: Scope, proto: HttpProtocol) -> None:
+    async def _script(self, scope: Scope, proto: HttpProtocol) -> None:
         query = _query(scope)
         source = client_address(scope.client)
         request = ScriptRequest(_identity(query), query.get("platform", ""), query.get("chip", "").lower(), source)
-        reply = self._desk.answer_durably(request).reply
+        reply = (await self._decide(request)).reply
         match reply:
             case ChainTo(file):
                 script = ipxe.chain(f"tftp://{self._desk.settings.address(self._network(scope))}/{file}")
@@ -124,20 +129,21 @@ class Front:
                 return
         _send(scope, proto, TEXT, script.encode())
 
-    def _ignition(self, scope: Scope, proto: HttpProtocol) -> None:
-        answer = self._desk.consider(IgnitionRequest(_identity(_query(scope)), client_address(scope.client)))
+    async def _ignition(self, scope: Scope, proto: HttpProtocol) -> None:
+        snapshot = self._desk.snapshot()
+        answer = self._desk.consider(IgnitionRequest(_identity(_query(scope)), client_address(scope.client)), snapshot)
         reply: Reply | ServedConfig | None = answer.reply
         if isinstance(reply, ServeConfig):
-            reply = self._configs.serve(reply.host, scope.headers.get("accept") or "", answer)
+            reply = await self._configs.serve(reply.host, scope.headers.get("accept") or "", answer, snapshot.revision)
         if isinstance(reply, ServedConfig):
             _send(scope, proto, CONFIG, reply.config)
         else:
             self._refuse(proto, reply)
 
-    def _image(self, scope: Scope, proto: HttpProtocol) -> None:
+    async def _image(self, scope: Scope, proto: HttpProtocol) -> None:
         image, _, file = scope.path.removeprefix("/images/").partition("/")
         source = client_address(scope.client)
-        answer = self._desk.answer_durably(ImageRead(source, image, file))
+        answer = await self._decide(ImageRead(source, image, file))
         if not isinstance(answer.reply, Accept):
             self._refuse(proto, answer.reply)
             return
@@ -151,6 +157,17 @@ class Front:
             files.send(scope, proto, found)
         else:
             self._refuse(proto, answer.reply if isinstance(answer.reply, Refuse) else None)
+
+    async def _decide(self, request: Request) -> Answer:
+        """Decide, and write the events before returning: what follows the answer relies on them."""
+        answer = self._desk.consider(request)
+        try:
+            await self._together.settle(answer)
+        except StoreError as error:
+            # A full disk must not keep a machine from booting.
+            log.error("%d events are lost: %s", len(answer.events), error.message)
+            self._desk.count("events.lost", "store", len(answer.events))
+        return answer
 
     def _knows_image(self, path: str) -> bool:
         """Mayu's paths have a serial where ours have the image; those are for Flask."""

@@ -25,6 +25,7 @@ from mayu_py.services.http.behind import Wsgi
 from mayu_py.services.http.doors import Door
 from mayu_py.services.http.front import Front
 from mayu_py.services.http.replacing import Replacement
+from mayu_py.services.http.replies import trouble
 from mayu_py.services.http.watches import FOLLOW, Watches
 from mayu_py.store.generations import request_reload
 
@@ -86,7 +87,7 @@ def serve(
     def face(desk: Desk) -> Face:
         watching = Watches(desk)
         application = pages.application(desk, renderer)
-        behind = Wsgi(application, senders.plain(desk.settings), {FOLLOW.lower(): watching})
+        behind = Wsgi(application, senders.plain(desk.settings), trouble, {FOLLOW.lower(): watching})
         return Front(desk, renderer, behind, ready, watching.finish)
 
     _serve(open_desk, face, listener, listener, stop_fd)
