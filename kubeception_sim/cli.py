@@ -67,7 +67,14 @@ def kubeception() -> None:
 @click.option("--driver", type=click.Choice(DRIVERS), help="What plays the machines, whatever the scenario says.")
 @click.pass_context
 def run(
-    context: click.Context, file: Path, out: Path | None, as_json: bool, quiet: bool, keep: bool, no_color: bool, driver: str | None
+    context: click.Context,
+    file: Path,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+    keep: bool,
+    no_color: bool,
+    driver: str | None,
 ) -> None:
     """Run the scenario FILE: bring up, do its steps, judge, take down, report.
 
