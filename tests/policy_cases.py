@@ -1,8 +1,7 @@
 """The policies of the truth table, in the manner of cyclonus: pods a, b, c in namespaces x, y, z, ports 80 and 81 of TCP and UDP.
 
-Pods a and c of each namespace are on node n1, b is on n2. Port 80 has a name everywhere (`serve-80-tcp`, `serve-80-udp`);
-`web` is
-80 of pods a but 81 of pods b. `OUTSIDE` is no pod.
+Pods a and c of each namespace are on node n1, b is on n2. Port 80 has a name everywhere (`serve-80-tcp`, `serve-80-udp`); `web`
+is 80 of pods a but 81 of pods b. `OUTSIDE` is no pod.
 """
 
 from typing import Any

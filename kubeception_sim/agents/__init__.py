@@ -2,4 +2,5 @@
 
 api.py     what the API server has, mirrored: shared by all agents
 dns/       cluster DNS
+policy/    NetworkPolicy of the node, in nftables
 """

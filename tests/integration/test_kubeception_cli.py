@@ -104,7 +104,9 @@ def test_help_teaches_by_example_and_tells_the_exit_codes(program: Program) -> N
 
 
 @pytest.mark.parametrize(
-    "words", [(name,) for name in cli.kubeception.commands] + [("image", name) for name in cli.image.commands]
+    "words",
+    [(name,) for name in cli.kubeception.commands]
+    + [(str(group.name), name) for group in (cli.image, cli.artifacts) for name in group.commands],
 )
 def test_every_verb_has_help(program: Program, words: tuple[str, ...]) -> None:
     ran = program(*words, "-h")
@@ -147,7 +149,7 @@ def test_python_m_is_the_same_program(folder: Path) -> None:
     [
         (("plan",), "Missing argument 'FILE'"),
         (("frobnicate",), "No such command 'frobnicate'"),
-        (("run", "rack.yaml", "--driver", "vmware"), "'vmware' is not one of 'qemu', 'fake'"),
+        (("run", "rack.yaml", "--driver", "vmware"), "'vmware' is not one of 'qemu', 'namespace', "),
         (("plan", "nowhere.yaml"), "kubeception: nowhere.yaml: no such file"),
         (("run", "nowhere.yaml"), "kubeception: nowhere.yaml: no such file"),
         (("plan", "."), "kubeception: .: Is a directory"),
@@ -223,7 +225,7 @@ def test_quiet_shows_only_how_it_went(stand_in: Runner, call: Call) -> None:
 def test_options_reach_the_runner(stand_in: Runner, call: Call) -> None:
     call("run", "rack.yaml", "--out", "there", "--driver", "fake", "--keep", "--no-color")
     (made,) = stand_in.calls
-    assert (made["out"], made["driver"], made["keep"], made["quiet"]) == (Path("there"), "fake", True, False)
+    assert (made["out"], made["scenario"].driver, made["keep"], made["quiet"]) == (Path("there"), "fake", True, False)
     assert made["console"].no_color
     assert made["scenario"].profiles[0].ignition == Path("node.bu")
 
