@@ -64,7 +64,7 @@ def test_what_is_in_the_images_runs(made: Images, tmp_path: Path) -> None:
         ctr "$1" images mount "$2" "$target" > /dev/null
         chroot "$target" "${{@:3}}"
     }}
-    inside "$1" {made.etcd} etcd --version | head -n 1
+    inside "$1" {made.etcd} etcd --version | sed -n 1p
     inside "$1" {images.PREFIX}/kube-proxy:v1.20.2 kube-proxy --version
     inside "$1" {images.PREFIX}/kube-apiserver:v1.20.2 /usr/bin/kube-apiserver --version
     inside "$1" {made.tools} sh -c 'for tool in busybox curl dig ping nc socat ip nft iptables conntrack haproxy; do
