@@ -130,7 +130,7 @@ class Workers:
 
         def run(stop_fd: int, ready: Callable[[], None]) -> None:
             logs.configure(name, debug=self.debug)
-            http.serve_admin(lambda: self.desk(name), listener, face.tls, self.config.renderer, stop_fd, ready)
+            http.serve_admin(lambda: self.desk(name), listener, face.tls, self.config, stop_fd, ready)
 
         return Worker(name, run)
 

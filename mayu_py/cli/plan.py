@@ -1,50 +1,79 @@
 """mayu plan: what a change of the config does to every host."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import click
 
-from ignition.render import Template
-from mayu_py import config
-from mayu_py.cli import steps
+from mayu_py.asking import meant
+from mayu_py.asking.connection import Given
+from mayu_py.cli import steps, worlds
 from mayu_py.cli.options import CONFIG
-from mayu_py.core.causes import Source
-from mayu_py.core.inventory import compose
-from mayu_py.core.plan import Action, Group, Member, Plan, World, plan, with_paths
-from mayu_py.core.settings import Settings
-from mayu_py.errors import MayuError
-from mayu_py.store.copies import CopiedStore
+from mayu_py.core.plan import Action, Group, Member, Plan, plan
 
 _SIGNS = {Action.ADDED: "+", Action.REMOVED: "-", Action.CHANGED: "~"}
 _COLOURS = {Action.ADDED: "green", Action.REMOVED: "red", Action.CHANGED: "yellow"}
 _MOST_NAMES = 8
 _PATIENCE = 1.0
 CHANGES = 2
+# What no URL is: the server is chosen as mayuctl chooses it.
+_CHOSEN = ""
+_PEM = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("plan")
 @CONFIG
-@click.option("--against", type=click.Path(path_type=Path), required=True, help="The config to compare with: the one in service.")
+@click.option("--against", type=click.Path(path_type=Path), help="The config to compare with: the one in service.")
+@click.option(
+    "--against-running",
+    "server",
+    is_flag=False,
+    flag_value=_CHOSEN,
+    metavar="[URL]",
+    help="Compare with what this mayu serves; without URL, the one that mayuctl would ask.",
+)
+@click.option("--context", "context_", metavar="NAME", help="Compare with what the mayu of this context of mayuctl serves.")
+@click.option("--token-file", type=_PEM, help="A file with a bearer token.  [env: MAYU_TOKEN, the token itself]")
+@click.option("--ca", type=_PEM, help="The authority that signed the server's certificate, in PEM.")
+@click.option("--client-cert", type=_PEM, help="A client certificate, in PEM.")
+@click.option("--client-key", type=_PEM, help="Its key, if not in the same file.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when anything changes.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def plan_(context: click.Context, path: Path, against: Path, exit_code: bool, as_json: bool) -> None:
+def plan_(
+    context: click.Context,
+    path: Path,
+    against: Path | None,
+    server: str | None,
+    context_: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    client_cert: Path | None,
+    client_key: Path | None,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
     """Tell which hosts change, what each is served then, and why.
 
     Both configs are rendered for every host, enrolled ones included, and the Ignition configs compared by what they mean. A cause
     is what changes the result when it alone is changed. Hosts to which the same happens are told of once; secrets never.
 
+    A mayu that is running tells the config as it has read it, and its inventory, to the role `admin`; nothing is changed.
+
     \b
     Examples:
       mayu plan -c new.yaml --against /etc/mayu/mayu.yaml
+      mayu plan -c new.yaml --against-running
+      mayu plan -c new.yaml --against-running https://mayu.lab:4080 --ca lab-ca.pem --token-file token
       git worktree add /tmp/before HEAD~1 && mayu plan -c rack.yaml --against /tmp/before/rack.yaml
     """
-    old, new = _worlds(against, path)
+    given = Given(server or None, context_, token_file, ca, client_cert, client_key)
+    _demand_one(against, server, given)
+    old, new = worlds.of_files(against, path) if against is not None else worlds.of_running(meant(given, os.environ), path)
     found = plan(old, new, _Progress())
     if as_json:
         click.echo(json.dumps(found.to_data(), indent=2))
@@ -54,37 +83,17 @@ def plan_(context: click.Context, path: Path, against: Path, exit_code: bool, as
     context.exit(CHANGES if exit_code and not found.is_empty else 0)
 
 
-def _worlds(against: Path, path: Path) -> tuple[World, World]:
-    """Both over the state of the new config's file: what has enrolled stays enrolled."""
-    before, after = config.read(against), config.read(path)
-    with closing(CopiedStore.of(after.settings.state)) as store:
-        inventory = store.inventory()
-    worlds = []
-    for checked, file in ((before, against), (after, path)):
-        hosts = {host.name: host for host in compose(checked.settings, inventory)}
-        worlds.append(World(_comparable(checked, file), checked.settings, hosts, checked.renderer, dict(_sources(checked))))
-    return worlds[0], worlds[1]
-
-
-def _comparable(checked: config.Config, file: Path) -> Settings:
-    """With paths as they are written in the file that was read."""
-    folder = file.absolute().parent
-
-    def written(path: Path) -> Path:
-        return path.absolute().relative_to(folder) if path.absolute().is_relative_to(folder) else path
-
-    found = with_paths(checked.settings, written)
-    assert isinstance(found, Settings)
-    return found
-
-
-def _sources(checked: config.Config) -> Iterator[tuple[str, Source]]:
-    for profile in checked.settings.profiles:
-        try:
-            text = profile.ignition.read_text("utf-8")
-        except OSError as error:
-            raise MayuError(f"{profile.ignition} cannot be read: {error.strerror}") from error
-        yield profile.name, Source(profile.ignition, text, Template.parse(text, str(profile.ignition)))
+def _demand_one(against: Path | None, server: str | None, given: Given) -> None:
+    """Raise UsageError unless there is one thing to compare with. `server` may be the one that is chosen."""
+    is_running = server is not None or given.context is not None
+    if (against is not None) == is_running:
+        raise click.UsageError("one of --against FILE, --against-running [URL] and --context NAME is wanted")
+    if against is not None and given != Given():
+        raise click.UsageError("credentials are for a mayu that is running: see --against-running")
+    if given.server is not None and given.context is not None:
+        raise click.UsageError("either the URL of --against-running or --context is wanted")
+    if given.client_key is not None and given.client_cert is None:
+        raise click.UsageError("--client-key needs --client-cert")
 
 
 class _Progress:

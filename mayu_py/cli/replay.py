@@ -44,6 +44,8 @@ def replay(capture: Path, path: Path, interface: str | None, verbose: bool, as_j
     engine = Engine(checked, CopiedStore.of(checked.settings.state))
     replaying = Replay(engine, interface or checked.settings.home.interface or "")
     found = replaying.read(_bytes(capture))
+    if replaying.damage == "not-a-capture" and not replaying.frames:
+        raise MayuError(f"{capture} is neither pcap nor pcapng", hint="tcpdump -w and Wireshark write either")
     if as_json:
         told = {"frames": replaying.frames, "damage": replaying.damage, "skipped": replaying.skipped}
         click.echo(json.dumps({**told, "requests": [each.to_data() for each in found]}, indent=2))

@@ -1,13 +1,13 @@
 """mayu's config file: read, decode, check. All problems are reported at once, each with file, line and a way out."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ignition.document import DocumentError, Problem, decode, load
-from mayu_py.config import admin, hosts, names, networks, nics, services
+from mayu_py.config import admin, hosts, names, networks, nics, services, templates
 from mayu_py.config.specimens import rehearse
-from mayu_py.config.templates import templates
+from mayu_py.core.causes import Source
 from mayu_py.core.inventory import configured
 from mayu_py.core.render import Renderer
 from mayu_py.core.settings import Settings
@@ -18,10 +18,21 @@ RULES = (*networks.RULES, *nics.RULES, *services.RULES, *admin.RULES, *hosts.RUL
 
 @dataclass(frozen=True)
 class Config:
-    """A checked config: the settings, and the renderer holding every profile's template."""
+    """A config: the settings, the renderer holding every profile's template, and the texts that both were read from.
+
+    `sources` are the templates by their profiles' names. The files may say something else by now.
+    """
 
     settings: Settings
     renderer: Renderer
+    text: str = field(default="", repr=False)
+    sources: Mapping[str, Source] = field(default_factory=dict, repr=False)
+
+
+def _of(settings: Settings, text: str, sources: Mapping[str, Source]) -> Config:
+    """Raises DocumentError for arguments of images that are no templates."""
+    renderer = Renderer(settings, {name: source.template for name, source in sources.items()})
+    return Config(settings, renderer, text, sources)
 
 
 def read(path: Path) -> Config:
@@ -30,7 +41,7 @@ def read(path: Path) -> Config:
     errors = [problem for problem in problems if problem.is_error]
     if config is None or errors:
         count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        raise ConfigError("\n".join((*(problem.located for problem in problems), f"{path}: {count}; nothing was started")))
+        raise ConfigError("\n".join((*(problem.located for problem in problems), f"{path}: {count}")))
     return config
 
 
@@ -53,15 +64,24 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
         problems += rule(settings)
     config = None
     try:
-        renderer = Renderer(settings, dict(templates(settings.profiles, problems)))
-        config = Config(settings, renderer)
+        config = _of(settings, text, dict(templates.read(settings.profiles, problems)))
         if not any(problem.is_error for problem in problems):
-            problems += _rendering(settings, renderer)
-            problems += rehearse(settings, renderer)
+            problems += _rendering(settings, config.renderer)
+            problems += rehearse(settings, config.renderer)
     except DocumentError as error:
         problems += error.problems
     # Sorting by place lets the reader walk through the file once; a set drops what two hosts share.
     return config, sorted(set(problems), key=lambda problem: (problem.mark, problem.message))
+
+
+def reread(path: Path, text: str, texts: Mapping[str, str]) -> Config:
+    """A config that another mayu has read from `path` and checked; `texts` are its templates by their profiles' names.
+
+    It is not checked again: what it names is on the other machine. Raises DocumentError for what this mayu cannot read, KeyError
+    for a profile without a template.
+    """
+    settings = _anchored(decode(load(text, str(path)), Settings).unwrap(), path.parent)
+    return _of(settings, text, dict(templates.of_texts(settings.profiles, texts)))
 
 
 def _anchored(settings: Settings, folder: Path) -> Settings:

@@ -64,7 +64,9 @@ def _images(settings: Settings) -> Iterator[Problem]:
             if not URL_NAME.fullmatch(served):
                 yield image.origin.error(f"{served!r} cannot stand in a URL", "files", served)
             if not file.is_file():
-                yield image.origin.error(f"there is no file {file}", *_image_key(image, served))
+                key = _image_key(image, served)
+                hint = f"put it there, or change `directory` or `{'.'.join(key)}`"
+                yield image.origin.error(f"there is no file {file}", *key, hint=hint)
 
 
 def _image_key(image: Image, served: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ A cluster being formed is a value; every request makes a new one and an answer. 
 API" in etcd 3.4's documentation. Indexes count the changes below one token, from 1; times are seconds since 1970.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -287,19 +286,3 @@ def read_size(text: str) -> int | None:
 
 Step = Callable[[Cluster | None], Cluster | None]
 """What a request makes of a token; None is a token that does not exist. The same object: nothing has changed."""
-
-
-def to_text(cluster: Cluster) -> str:
-    """A cluster as a store keeps it."""
-    members = {name: [m.value, m.created, m.modified, m.expires] for name, m in cluster.members.items()}
-    numbers = [cluster.size, cluster.index, cluster.size_created, cluster.size_modified]
-    changes = [[change.index, change.key, change.body] for change in cluster.changes]
-    return json.dumps({"numbers": numbers, "members": members, "changes": changes})
-
-
-def of_text(token: str, text: str) -> Cluster:
-    """The reverse of `to_text`. Raises ValueError, KeyError or TypeError when the text is no record."""
-    record = json.loads(text)
-    size, index, created, modified = record["numbers"]
-    members = {name: Member(*values) for name, values in record["members"].items()}
-    return Cluster(token, size, index, created, modified, members, tuple(Change(*each) for each in record["changes"]))

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from mayu_py import terminal
+from mayu_py.asking.connection import Given
 from mayu_py.ctl import booted, changing, completing, configuring, context, events, lifecycle, looking
-from mayu_py.ctl.connection import Given
 from mayu_py.ctl.session import Session
 
 PEM = click.Path(path_type=Path, dir_okay=False)

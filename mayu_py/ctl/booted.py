@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mayu_py.asking.connection import Connection, url
 from mayu_py.ctl import show
-from mayu_py.ctl.connection import Connection, url
 from mayu_py.ctl.session import AS_JSON, Session, pass_session
 from mayu_py.errors import MayuError
 
 if TYPE_CHECKING:
-    from mayu_py.ctl.client import Client
+    from mayu_py.asking.client import Client
 
 BOOT_PORT = 4081
 # The newer name first: a host that is booted by hand may have both.
@@ -45,7 +45,7 @@ def boot_complete(session: Session, update_versions: bool, host: str | None, sec
     """
     server, ident = _target(session, host, root)
     version = os_version(root) if update_versions else None
-    from mayu_py.ctl.client import Client
+    from mayu_py.asking.client import Client
 
     client = Client(Connection(server))
     _tell(client, ident, {"os_version": version} if version else {}, seconds)
@@ -88,7 +88,7 @@ def _serial(root: Path) -> str:
 
 def _tell(client: "Client", ident: str, body: dict[str, str], seconds: float) -> None:
     """Until the server has taken it. Networks and servers may still be coming up; a refusal is final."""
-    from mayu_py.ctl.client import Refused, Unanswered
+    from mayu_py.asking.client import Refused, Unanswered
 
     deadline = time.monotonic() + seconds
     while True:

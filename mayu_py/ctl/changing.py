@@ -23,7 +23,7 @@ def _values(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 @click.command("set")
 @HOST
-@click.argument("what", type=click.Choice([*FACTS, "metadata", "state"]))
+@click.argument("what", metavar="WHAT", type=click.Choice([*FACTS, "metadata", "state"]))
 @click.argument("value", shell_complete=_values)
 @click.option("--text", help="With `state failed`: why.")
 @AS_JSON
@@ -31,6 +31,7 @@ def _values(context: click.Context, parameter: click.Parameter, incomplete: str)
 def set_(session: Session, host: str, what: str, value: str, text: str | None, as_json: bool) -> None:
     """Set what is noted of a host, or its state.
 
+    WHAT is providerid, ipmiaddr, cabinet, etcdtoken, metadata or state.
     An empty VALUE forgets a fact; `-` reads it from standard input, which keeps a token out of the list of processes.
     Metadata is KEY=VALUE, several separated by commas. The state is moved by the rules: an illegal move is refused.
 
@@ -110,7 +111,8 @@ def override(session: Session, host: str, name: str, value: str | None, remove: 
     """Give a host's template another value.
 
     It lies over what the config says. VALUE is JSON where it can be read as such, else text; `-` reads it from standard input.
-    What would make the host's config invalid is refused.
+    What begins as JSON does, with a bracket or a quote, must be whole JSON, unless --text says that it is text. What would make
+    the host's config invalid is refused.
 
     \b
     Examples:
@@ -130,10 +132,15 @@ def override(session: Session, host: str, name: str, value: str | None, remove: 
     _patch(session, host, {"values": {name: read}}, as_json, f"has {'no ' if remove else ''}{show.plain(name)} of its own")
 
 
+_OPENING = ("{", "[", '"')
+
+
 def _json_or_text(value: str) -> Any:
     try:
         return json.loads(value, parse_constant=_no_number)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if value.lstrip().startswith(_OPENING):
+            raise click.UsageError(f"VALUE begins as JSON does, and is none: {error}; --text takes it as it is") from error
         return value
 
 

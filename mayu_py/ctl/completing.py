@@ -7,8 +7,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from mayu_py.ctl.connection import Given
-from mayu_py.ctl.contexts import location, read
+from mayu_py.asking.connection import Given
+from mayu_py.asking.contexts import location, read
 from mayu_py.ctl.session import Session
 from mayu_py.errors import MayuError
 

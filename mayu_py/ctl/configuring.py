@@ -110,7 +110,16 @@ def reload(session: Session, as_json: bool) -> None:
         return
     click.echo("accepted")
     if isinstance(told, dict) and told:
-        click.echo("\n".join(show.record(told, show.console_width())))
+        changes = told.pop("changes", {})
+        shown = {**told, **{kind: _named(names) for kind, names in changes.items()}} if changes else {**told, "changes": None}
+        click.echo("\n".join(show.record(shown, show.console_width())))
+
+
+def _named(names: object) -> object:
+    """`changed node-1, node-2; added node-3`, of names by what happened to them."""
+    if not isinstance(names, dict):
+        return names
+    return "; ".join(f"{how} {', '.join(which)}" for how, which in names.items())
 
 
 @click.command()

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from mayu_py.asking.connection import url
+from mayu_py.asking.contexts import Context, location, read, write
 from mayu_py.ctl import completing, show
-from mayu_py.ctl.connection import url
-from mayu_py.ctl.contexts import Context, location, read, write
 from mayu_py.ctl.session import AS_JSON
 from mayu_py.errors import MayuError
 

@@ -39,7 +39,8 @@ def events(session: Session, follow: bool, host: str | None, kinds: tuple[str, .
     found = (
         client.follow(after, _tell) if follow else _pages(lambda last: client.get("v1", "events", after=last, limit=PAGE), after)
     )
-    _print(filter(wanted, found), as_json, named=True)
+    nothing = "no event fits" if kinds or host or after else "nothing has happened yet"
+    _print(filter(wanted, found), as_json, "" if follow else nothing, named=True)
 
 
 @click.command()
@@ -57,7 +58,8 @@ def history(session: Session, host: str, kinds: tuple[str, ...], as_json: bool) 
     """
     client = session.client
     found = _pages(lambda last: client.get("v1", "hosts", host, "history", after=last, limit=PAGE), 0)
-    _print((event for event in found if not kinds or event["kind"] in kinds), as_json, named=False)
+    nothing = "no event fits" if kinds else f"nothing has happened to {host} yet"
+    _print((event for event in found if not kinds or event["kind"] in kinds), as_json, nothing, named=False)
 
 
 def _pages(ask: Callable[[int], list[Event]], after: int) -> Iterator[Event]:
@@ -70,10 +72,13 @@ def _tell(why: str) -> None:
     show.say(f"{why}; trying again")
 
 
-def _print(found: Iterator[Event], as_json: bool, *, named: bool) -> None:
-    width = show.console_width()
+def _print(found: Iterator[Event], as_json: bool, nothing: str, *, named: bool) -> None:
+    width, is_empty = show.console_width(), True
     for event in found:
+        is_empty = False
         click.echo(json.dumps(event) if as_json else line(event, named=named, limit=width))
+    if is_empty and nothing and not as_json:
+        show.say(nothing)
 
 
 def line(event: Event, *, named: bool = True, limit: int | None = None) -> str:

@@ -117,7 +117,7 @@ def wait(session: Session, host: str, state: str, seconds: float, as_json: bool)
 
 def _look(session: Session, host: str, last: dict[str, Any] | None) -> dict[str, Any] | None:
     """The host as it is; None while the server knows none; `last` while the server does not answer."""
-    from mayu_py.ctl.client import Refused, Unanswered
+    from mayu_py.asking.client import Refused, Unanswered
 
     try:
         return session.host(host)

@@ -147,13 +147,13 @@ def counters(session: Session, legend: bool, as_json: bool) -> None:
 @AS_JSON
 @pass_session
 def workers(session: Session, legend: bool, as_json: bool) -> None:
-    """List the server's processes.
+    """List the server's processes, and which generation of the config each serves.
 
     \b
     Example:  mayuctl workers
     """
     found = session.client.get("v1", "workers")
-    _rows(found, ("worker", "pid", "ready", "restarts"), legend, as_json, "no worker has started", "")
+    _rows(found, ("worker", "pid", "ready", "restarts", "generation"), legend, as_json, "no worker has started", "")
 
 
 @click.command()

@@ -1,18 +1,17 @@
 """What every verb gets: the server that is meant, connected to when it is first asked; and the options that many verbs have."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mayu_py.ctl.connection import Connection, Given, choose
-from mayu_py.ctl.contexts import Book, location, read
+from mayu_py.asking import meant
+from mayu_py.asking.connection import Connection, Given
 
 if TYPE_CHECKING:
-    from mayu_py.ctl.client import Client
+    from mayu_py.asking.client import Client
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -27,9 +26,7 @@ class Session:
     @cached_property
     def connection(self) -> Connection:
         """The server that is meant. Raises MayuError."""
-        environment: Mapping[str, str] = os.environ
-        named = self.given.server or (self.given.context is None and environment.get("MAYU_SERVER"))
-        return choose(self.given, environment, Book() if named else read(location(environment)))
+        return meant(self.given, os.environ)
 
     @cached_property
     def client(self) -> "Client":
@@ -39,7 +36,7 @@ class Session:
     def connect(self, **more: float) -> "Client":
         """Another client for the same server."""
         # HTTP and TLS take longer to import than `--help` takes to print.
-        from mayu_py.ctl.client import Client
+        from mayu_py.asking.client import Client
 
         return Client(self.connection, **more)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ignition.errors import Mark
-from mayu_py.importing.go_expressions import Scope, Untranslatable, Value, assignment, translate
+from mayu_py.importing.go_expressions import assignment, translate
 from mayu_py.importing.go_templates import Action, BadTemplate, Block, Call, Defined, Part, Text, parse
+from mayu_py.importing.go_values import Scope, Untranslatable, Value
 from mayu_py.importing.report import Journal
 
 MARKER = "not_translated"

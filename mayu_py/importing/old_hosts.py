@@ -9,7 +9,8 @@ from typing import Any
 
 from ignition.document import MapNode, Mark, Node, ScalarNode, to_data
 from mayu_py.core.hosts import Facts, Mac, State, Uuid, real_serial
-from mayu_py.importing.old_config import Config, Reader
+from mayu_py.importing.old_config import Config
+from mayu_py.importing.reading import Reader
 from mayu_py.importing.report import Journal
 from mayu_py.importing.yaml_text import text_of
 

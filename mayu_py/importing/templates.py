@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from ignition.document import DocumentError, Mark, load
-from mayu_py.importing.butane_of import VARIANT, Document, butane
+from mayu_py.importing.butane_of import butane
 from mayu_py.importing.flattening import MARKER, flatten, stand_in
 from mayu_py.importing.go_templates import BadTemplate
 from mayu_py.importing.layout import Layout, lay_out
 from mayu_py.importing.report import Journal
+from mayu_py.importing.spec2 import VARIANT
+from mayu_py.importing.tables import Document
 from mayu_py.importing.yaml_text import dump
 
 

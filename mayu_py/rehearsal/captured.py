@@ -112,7 +112,7 @@ class Replay:
         binl = datagram.destination_port == dhcp4.BINL_PORT
         sender = (str(datagram.source), datagram.source_port) if binl else None
         interface = _interface(self.engine.settings, datagram, self.interface)
-        outcome, step = self.engine.dhcp(datagram.payload, interface, sender)
+        outcome, step = self.engine.dhcp(datagram.payload, interface, sender, datagram.source_port)
         ours = dhcp4.parse(outcome.reply.datagram) if outcome.reply is not None else None
         self._asked[key] = (len(self._found), ours)
         self._found.append(Replayed(frame.number, frame.at, step))

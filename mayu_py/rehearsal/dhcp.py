@@ -7,7 +7,7 @@ from mayu_py.core.enrolment import Newcomer
 from mayu_py.core.exchange import Answer, Conflict, Enrol, Lease, Nak
 from mayu_py.errors import RangeExhausted
 from mayu_py.rehearsal.desk import RehearsalDesk
-from mayu_py.services.dhcp_messages import Packet, understand
+from mayu_py.services.dhcp_messages import Packet, relay_port, understand
 from mayu_py.services.dhcp_replies import Replies
 from mayu_py.wire import Malformed, dhcp4, dhcp4_fit
 from mayu_py.wire.dhcp4 import Message
@@ -39,11 +39,14 @@ class DhcpRehearsal:
         self._replies = Replies(desk.settings)
         self._conflicts: set[IPv4Address] = set()  # addresses that somebody else was found at
 
-    def answer(self, datagram: bytes, interface: str, binl_sender: tuple[str, int] | None = None) -> DhcpOutcome:
+    def answer(
+        self, datagram: bytes, interface: str, binl_sender: tuple[str, int] | None = None, source_port: int = dhcp4.SERVER_PORT
+    ) -> DhcpOutcome:
         """What the datagram is answered. `binl_sender` says who sent it to port 4011. Never raises."""
         try:
             message = dhcp4.parse(datagram)
-            packet = Packet(message, understand(message, interface, binl=binl_sender is not None), binl_sender)
+            request = understand(message, interface, binl=binl_sender is not None)
+            packet = Packet(message, request, binl_sender, relay_port(message, source_port))
         except Malformed as error:
             return DhcpOutcome(None, dropped=error.reason)
         answer = self._desk.answer(packet.request)
@@ -75,6 +78,4 @@ class DhcpRehearsal:
             case _:
                 return None
         datagram, left_out = dhcp4_fit.build(reply, dhcp4_fit.room(request))
-        if packet.sender is not None and packet.sender[0] != str(dhcp4.ZERO):
-            return DhcpReply(datagram, (IPv4Address(packet.sender[0]), packet.sender[1]), left_out)
-        return DhcpReply(datagram, dhcp4.destination(request, reply.type, yiaddr), left_out)
+        return DhcpReply(datagram, packet.destination(reply.type, yiaddr), left_out)

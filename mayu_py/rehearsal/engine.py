@@ -42,10 +42,12 @@ class Engine:
         """The desk that decides."""
         return self._desk
 
-    def dhcp(self, datagram: bytes, interface: str, binl_sender: tuple[str, int] | None = None) -> tuple[DhcpOutcome, Step]:
+    def dhcp(
+        self, datagram: bytes, interface: str, binl_sender: tuple[str, int] | None = None, source_port: int = dhcp4.SERVER_PORT
+    ) -> tuple[DhcpOutcome, Step]:
         """Answer a datagram to port 67, or from `binl_sender` to port 4011."""
         known = set(self._desk.snapshot().hosts)
-        outcome = self._dhcp.answer(datagram, interface, binl_sender)
+        outcome = self._dhcp.answer(datagram, interface, binl_sender, source_port)
         told = self._told()
         enrolled = tuple(f"{name} is enrolled" for name in self._desk.snapshot().hosts if name not in known)
         request = words.asked(outcome.request) if outcome.request else f"{len(datagram)} bytes to the DHCP server"

@@ -17,7 +17,7 @@ from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
 from mayu_py.services.desk import Desk
 from mayu_py.services.dhcp_admission import Admission
 from mayu_py.services.dhcp_memory import Memory, Prepared
-from mayu_py.services.dhcp_messages import Packet, understand
+from mayu_py.services.dhcp_messages import Packet, relay_port, understand
 from mayu_py.services.dhcp_replies import Replies
 from mayu_py.services.dhcp_rogue import RogueWatch
 from mayu_py.wire import Malformed, dhcp4, dhcp4_fit
@@ -157,7 +157,7 @@ class DhcpServer:
             message = dhcp4.parse(datagram)
             if sock is self._sockets.binl:
                 return Packet(message, understand(message, self._interface, binl=True), sender)
-            return Packet(message, understand(message, self._interface))
+            return Packet(message, understand(message, self._interface), relay_port=relay_port(message, sender[1]))
         except Malformed as error:
             self._desk.count("dhcp.drop", error.reason)
             return None
@@ -174,7 +174,8 @@ class DhcpServer:
             case Lease() as lease:
                 also = (("dhcp.no-boot-file", "architecture"),) if lease.netboot and lease.boot_file is None else ()
                 prepared = self._prepared(packet, answer, self._replies.lease(message, lease, override), lease.yiaddr, also)
-                if datagram is not None and sock is self._sockets.server:
+                # The same question from another port of a relay has another answer.
+                if datagram is not None and sock is self._sockets.server and packet.relay_port is None:
                     self._memory.keep(datagram, snapshot, prepared)
                 self._send(sock, xid, prepared)
             case Nak(network, why):
@@ -203,12 +204,15 @@ class DhcpServer:
         yiaddr: IPv4Address | None,
         also: tuple[tuple[str, str], ...] = (),
     ) -> Prepared:
-        (address, port), is_new = self._destination(packet, reply, yiaddr)
-        datagram, left_out = dhcp4_fit.build(reply, dhcp4_fit.room(packet.message))
+        address, port = packet.destination(reply.type, yiaddr or dhcp4.ZERO)
+        asked = packet.message
+        # The client there cannot answer ARP yet.
+        is_new = address == yiaddr and asked.giaddr == asked.ciaddr == dhcp4.ZERO and not packet.sender_has_address
+        datagram, left_out = dhcp4_fit.build(reply, dhcp4_fit.room(asked))
         return Prepared(
             datagram,
             (str(address), port),
-            (address, packet.message.chaddr) if is_new else None,
+            (address, asked.chaddr) if is_new else None,
             reply.type.name.lower(),
             (*also, *(("dhcp.left-out", Option(code).name.lower()) for code in left_out)),
             answer,
@@ -230,12 +234,3 @@ class DhcpServer:
         except OSError as error:
             self._desk.count("dhcp.drop", "send")
             log.warning("send to %s:%d: %s", address, port, error)
-
-    def _destination(self, packet: Packet, reply: Message, yiaddr: IPv4Address | None) -> tuple[tuple[IPv4Address, int], bool]:
-        """Where a reply goes, and whether the client there cannot answer ARP yet."""
-        request = packet.message
-        if packet.sender is not None and packet.sender[0] != "0.0.0.0":
-            # Who asks port 4011 has an address, and waits at whatever port it sent from (PXE 2.1, section 2.4.3).
-            return (IPv4Address(packet.sender[0]), packet.sender[1]), False
-        address, port = dhcp4.destination(request, reply.type, yiaddr or dhcp4.ZERO)
-        return (address, port), address == yiaddr and request.giaddr == request.ciaddr == dhcp4.ZERO

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from mayu_py.core.exchange import DhcpKind, DhcpRequest
 from mayu_py.core.hosts import Identity, Mac, Uuid
 from mayu_py.wire import Malformed, dhcp4
-from mayu_py.wire.dhcp4 import Message, Option
+from mayu_py.wire.dhcp4 import Message, MessageType, Option
 
 PXE_CLIENT = b"PXEClient"
 HTTP_CLIENT = b"HTTPClient"
@@ -14,15 +14,41 @@ HTTP_CLIENT = b"HTTPClient"
 # Sub-options of option 82 that decide something; whatever a relay sends is echoed.
 _LINK_SELECTION = 5  # RFC 3527
 _SERVER_OVERRIDE = 11  # RFC 5107
+_SOURCE_PORT = 19  # RFC 8357
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A message, what it asks, and for port 4011 who sent it: (address, port)."""
+    """A message, what it asks, and who sent it.
+
+    `sender` is (address, port) for port 4011. `relay_port` is where a relay waits that has a port of its own.
+    """
 
     message: Message
     request: DhcpRequest
     sender: tuple[str, int] | None = None
+    relay_port: int | None = None
+
+    @property
+    def sender_has_address(self) -> bool:
+        """Whether who asks port 4011 can be answered where the packet came from."""
+        return self.sender is not None and self.sender[0] != str(dhcp4.ZERO)
+
+    def destination(self, reply_type: MessageType, yiaddr: IPv4Address) -> tuple[IPv4Address, int]:
+        """Where a reply goes.
+
+        Who asks port 4011 has an address, and waits at whatever port it sent from (PXE 2.1, section 2.4.3). All others are
+        answered as RFC 2131 has it, a relay that says so at the port that it sent from (RFC 8357).
+        """
+        if self.sender is not None and self.sender_has_address:
+            return IPv4Address(self.sender[0]), self.sender[1]
+        address, port = dhcp4.destination(self.message, reply_type, yiaddr)
+        return address, self.relay_port or port
+
+
+def relay_port(message: Message, source_port: int) -> int | None:
+    """The port that the relay waits at, None where it is the usual one: sub-option 19 says that it is where it sent from."""
+    return source_port if _SOURCE_PORT in _told_by_relay(message) else None
 
 
 def understand(message: Message, interface: str = "", *, binl: bool = False) -> DhcpRequest:
@@ -40,8 +66,7 @@ def understand(message: Message, interface: str = "", *, binl: bool = False) -> 
     # iPXE sends its user class raw, not length-prefixed as RFC 3004 wants; either is taken. So is option 175 alone.
     ipxe_client = b"iPXE" in options.get(Option.USER_CLASS, b"") or Option.IPXE in options
     http = vendor.startswith(HTTP_CLIENT)
-    relayed = message.giaddr != dhcp4.ZERO and Option.RELAY_AGENT_INFORMATION in options
-    relay = _sub_options(options[Option.RELAY_AGENT_INFORMATION]) if relayed else {}
+    relay = _told_by_relay(message)
     return DhcpRequest(
         kind=kind,
         identity=Identity(mac=Mac.of(message.chaddr), uuid=_uuid(message)),
@@ -89,6 +114,12 @@ def _four(value: bytes | None) -> IPv4Address | None:
 def _address(value: bytes | None) -> IPv4Address | None:
     """A relay's sub-option; one of another length decides nothing."""
     return IPv4Address(value) if value is not None and len(value) == 4 else None
+
+
+def _told_by_relay(message: Message) -> dict[int, bytes]:
+    """What option 82 says; from anybody but a relay it says nothing."""
+    told = message.options.get(Option.RELAY_AGENT_INFORMATION)
+    return _sub_options(told) if told is not None and message.giaddr != dhcp4.ZERO else {}
 
 
 def _sub_options(value: bytes) -> dict[int, bytes]:

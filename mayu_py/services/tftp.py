@@ -14,7 +14,6 @@ import os
 import resource
 import select
 import socket
-import struct
 import time
 from collections import Counter as Tally
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from mayu_py.services.datagrams import Overflows, prepare, told_by_kernel
+from mayu_py.services.datagrams import Overflows, told_by_kernel
 from mayu_py.services.tftp_files import Library, Refused
+from mayu_py.services.tftp_listener import Dropped, destination, listen, made_ready
 from mayu_py.services.tftp_recorder import Counter, Ending, Peer, Recorder
 from mayu_py.services.tftp_transfer import Transfer
 from mayu_py.wire import Malformed
@@ -38,9 +38,6 @@ LARGEST_REQUEST: Final = 1024
 
 REQUESTS_PER_WAKE: Final = 64
 
-IP_PKTINFO: Final = 8  # linux/in.h; the socket module of Python 3.11 does not name it
-_PKTINFO: Final = struct.Struct("@I4s4s")  # in_pktinfo of ip(7): interface, local address, destination
-_UNKNOWN: Final = b"\0\0\0\0"
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 FINISH: Final = b"d"
@@ -50,34 +47,6 @@ _TIMERS: Final = -1
 """Stands for a file descriptor: the timers are handled like one that is always ready."""
 
 Handler = Callable[[int, float], None]
-
-
-class _Dropped(Exception):
-    """Raised when a request gets no answer. `reason` is a counter's slug."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def listen(address: str, port: int) -> socket.socket:
-    """A socket for `TftpServer`, bound and ready to queue requests while nobody serves. Raises OSError."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        _prepare(listener)
-        listener.bind((address, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _prepare(listener: socket.socket) -> None:
-    # Says which of our addresses a request was sent to. The kernel notes it as a datagram arrives, so what was queued
-    # before this option was set is answered from the address that routing picks.
-    listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-    prepare(listener)
-    listener.setblocking(False)
 
 
 class TftpServer:
@@ -112,7 +81,7 @@ class TftpServer:
         self._ticket = itertools.count()
         self._current: Transfer | None = None
         self._overflows = Overflows()
-        _prepare(listener)
+        made_ready(listener)
 
     def serve(self, stop_fd: int) -> None:
         """Serves until `stop_fd` is readable. The listener stays open.
@@ -179,17 +148,17 @@ class TftpServer:
                 self._recorder.count(Counter.DROPPED, "queue-full", lost)
             try:
                 if flags & socket.MSG_TRUNC:
-                    raise _Dropped("oversize")
-                self._on_datagram(datagram, peer, _destination(ancillary), now)
-            except (Malformed, _Dropped) as dropped:
+                    raise Dropped("oversize")
+                self._on_datagram(datagram, peer, destination(ancillary), now)
+            except (Malformed, Dropped) as dropped:
                 self._recorder.count(Counter.DROPPED, dropped.reason)
 
     def _on_datagram(self, datagram: bytes, peer: Peer, local: str, now: float) -> None:
         request = parse(datagram)
         if not isinstance(request, Request):
-            raise _Dropped("unexpected")
+            raise Dropped("unexpected")
         if peer[1] == 0:
-            raise _Dropped("port")
+            raise Dropped("port")
         try:
             if request.opcode is Opcode.WRQ:
                 raise Refused(ErrorCode.ACCESS_VIOLATION, "write", "this server only reads")
@@ -204,12 +173,12 @@ class TftpServer:
         if running is not None:
             if running.untouched and running.request == request:
                 # Sent again before our answer arrived, which has a timer of its own.
-                raise _Dropped("duplicate")
+                raise Dropped("duplicate")
             self._end(running, Ending.SUPERSEDED)
         if self._per_client[peer[0]] >= self._max_per_client:
             self._end_stale(peer[0])
         if len(self._transfers) >= self._max_sessions:
-            raise _Dropped("busy")
+            raise Dropped("busy")
         transfer = self._current = self._transfers[peer] = self._new_transfer(request, peer, local)
         self._per_client[peer[0]] += 1
         self._watch(transfer.socket.fileno(), partial(self._on_transfer, transfer))
@@ -219,12 +188,12 @@ class TftpServer:
         self._settle(transfer, 0)
 
     def _end_stale(self, address: str) -> None:
-        """End a client's transfers that leave us waiting. Raises _Dropped when all of them go on."""
+        """End a client's transfers that leave us waiting. Raises Dropped when all of them go on."""
         stale = [transfer for peer, transfer in self._transfers.items() if peer[0] == address and transfer.stale]
         for transfer in stale:
             self._end(transfer, Ending.STALE)
         if not stale:
-            raise _Dropped("client-busy")
+            raise Dropped("client-busy")
 
     def _new_transfer(self, request: Request, peer: Peer, local: str) -> Transfer:
         content = self._library.acquire(request.filename, request.mode)
@@ -234,7 +203,7 @@ class TftpServer:
         except OSError as error:
             self._library.release(content)
             log.warning("tftp: no transfer to %s:%d: %s", *peer, error)
-            raise _Dropped("resources" if error.errno in _EXHAUSTED else "unroutable") from error
+            raise Dropped("resources" if error.errno in _EXHAUSTED else "unroutable") from error
 
     def _on_transfer(self, transfer: Transfer, events: int, now: float) -> None:
         """The hot path: nearly every packet of a boot comes through here."""
@@ -282,17 +251,6 @@ class TftpServer:
             self._handlers.pop(one.fileno(), None)
         transfer.close()
         transfer.report(self._clock())
-
-
-def _destination(ancillary: list[tuple[int, int, bytes]]) -> str:
-    """Our address that a request was sent to, or "" if unknown. A broadcast gets no answer (RFC 1123, 4.2.3.2)."""
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
-            _, local, destination = _PKTINFO.unpack_from(data)
-            if local not in (_UNKNOWN, destination):
-                raise _Dropped("broadcast")
-            return "" if local == _UNKNOWN else socket.inet_ntoa(local)
-    return ""
 
 
 def _refuse(local: str, peer: Peer, refused: Refused) -> None:

@@ -1,8 +1,9 @@
 """Tokens of etcd's discovery: statements over a connection that has a transaction open."""
 
+import json
 import sqlite3
 
-from mayu_py.core.discovery import Cluster, Step, of_text, to_text
+from mayu_py.core.discovery import Change, Cluster, Member, Step
 from mayu_py.errors import DiscoveryFull, StoreError
 from mayu_py.store import Stamp
 
@@ -38,6 +39,22 @@ def index(db: sqlite3.Connection, token: str) -> tuple[int, float | None]:
     """The token's index, 0 when there is no such token, and when its next member expires."""
     row = db.execute("SELECT position, expires FROM discovery WHERE token = ?", (token,)).fetchone()
     return (row[0], row[1]) if row is not None else (0, None)
+
+
+def to_text(cluster: Cluster) -> str:
+    """A cluster as a store keeps it."""
+    members = {name: [m.value, m.created, m.modified, m.expires] for name, m in cluster.members.items()}
+    numbers = [cluster.size, cluster.index, cluster.size_created, cluster.size_modified]
+    changes = [[change.index, change.key, change.body] for change in cluster.changes]
+    return json.dumps({"numbers": numbers, "members": members, "changes": changes})
+
+
+def of_text(token: str, text: str) -> Cluster:
+    """The reverse of `to_text`. Raises ValueError, KeyError or TypeError when the text is no record."""
+    record = json.loads(text)
+    size, index, created, modified = record["numbers"]
+    members = {name: Member(*values) for name, values in record["members"].items()}
+    return Cluster(token, size, index, created, modified, members, tuple(Change(*each) for each in record["changes"]))
 
 
 def _make_room(db: sqlite3.Connection) -> None:

@@ -6,20 +6,17 @@ opens its own.
 
 import fcntl
 import hashlib
-import json
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from mayu_py.core.discovery import Cluster, Step
-from mayu_py.core.hosts import Stage, State, Uuid
-from mayu_py.core.inventory import Changes, Inventory, Told
+from mayu_py.core.inventory import Changes, Inventory
 from mayu_py.errors import IllegalTransition, StoreError
 from mayu_py.store import (
     NO_CONFIGS,
@@ -35,7 +32,7 @@ from mayu_py.store import (
     WorkerStatus,
     discovery,
     generations,
-    records,
+    reading,
     schema,
     writing,
 )
@@ -128,7 +125,7 @@ class SqliteStore:
         (revision,) = self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
         if self._latest is None or self._latest.revision != revision:
             try:
-                self._latest = _read(self._db, revision)
+                self._latest = reading.inventory(self._db, revision)
             except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(f"{self._path}: a record is no record: {error!r}", hint=_CHECK) from error
         return self._latest
@@ -162,21 +159,12 @@ class SqliteStore:
     def statuses(self) -> Mapping[str, Status]:
         """Host name -> where it stands."""
         with self._translated():
-            rows = self._db.execute("SELECT name, state, stage, since FROM status").fetchall()
-        return {name: Status(State(state), Stage(stage) if stage else None, since) for name, state, stage, since in rows}
+            return reading.statuses(self._db)
 
     def events(self, after: int, limit: int, host: str | None = None) -> list[StoredEvent]:
         """The history after event `after`, oldest first, at most `limit` rows; of one host, if it is named."""
         with self._translated():
-            rows = self._db.execute(
-                "SELECT id, at, monotonic_ns, serial, host, kind, detail FROM events"
-                " WHERE id > ? AND (? IS NULL OR host = ?) ORDER BY id LIMIT ?",
-                (after, host, host, limit),
-            ).fetchall()
-        return [
-            StoredEvent(number, at, clock, serial, host, kind, json.loads(detail))
-            for number, at, clock, serial, host, kind, detail in rows
-        ]
+            return reading.events(self._db, after, limit, host)
 
     def keep_served(self, host: str, config: bytes) -> None:
         """Remember the config that a host is served."""
@@ -212,8 +200,7 @@ class SqliteStore:
     def workers(self) -> list[WorkerStatus]:
         """The worker processes, by name."""
         with self._translated():
-            rows = self._db.execute("SELECT worker, pid, ready, restarts, generation FROM workers ORDER BY worker").fetchall()
-        return [WorkerStatus(worker, pid, bool(ready), restarts, number) for worker, pid, ready, restarts, number in rows]
+            return reading.workers(self._db)
 
     def generation(self) -> Generation | None:
         """The config in service."""
@@ -295,15 +282,3 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _read(db: sqlite3.Connection, revision: int) -> Inventory:
-    enrolled = tuple(records.host(*row) for row in db.execute("SELECT name, record FROM enrolled ORDER BY name"))
-    told = {
-        name: Told(serial, Uuid(uuid) if uuid else None, version, bool(installed), IPv4Address(address) if address else None)
-        for name, serial, uuid, version, installed, address in db.execute(
-            "SELECT name, serial, uuid, os_version, installed, address FROM told"
-        )
-    }
-    edits = {name: records.edits(record) for name, record in db.execute("SELECT name, record FROM edits")}
-    return Inventory(revision, enrolled, told, edits)

@@ -79,7 +79,7 @@ def main(file: str, listener: str, outside: str) -> None:
         lambda: Desk("admin-1", settings, lambda: SqliteStore(settings.state)),
         socket.socket(fileno=int(listener)),
         settings.admin.tls,
-        read.renderer,
+        read,
         stop,
         lambda: (os.write(int(outside), b"r"), None)[1],
     )

@@ -107,4 +107,4 @@ def faces(path: Path, more: str = "") -> Iterator[Faces]:
     """Faces over a config in that folder."""
     read = config.read(folder(path, more))
     with Desk("admin-1", read.settings, lambda: SqliteStore(read.settings.state)) as desk:
-        yield Faces(desk, admin.application(desk, read.renderer), pages.application(desk, read.renderer))
+        yield Faces(desk, admin.application(desk, read), pages.application(desk, read.renderer))

@@ -9,6 +9,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from ignition.document import DocumentError
+from mayu_py.config import Config
 from mayu_py.core.access import Access, Caller, Credentials, Role, identify
 from mayu_py.core.render import Renderer
 from mayu_py.errors import MayuError
@@ -37,12 +38,13 @@ DESCRIPTION = Endpoint("GET", "/openapi.json", None, "This document", describe, 
 ENDPOINTS: tuple[Endpoint, ...] = (*rest_hosts.ENDPOINTS, *rest_server.ENDPOINTS, *old_admin.ENDPOINTS, DESCRIPTION)
 
 
-def application(desk: Desk, renderer: Renderer) -> Flask:
+def application(desk: Desk, served: Config) -> Flask:
     """The admin face of one worker."""
     app = base(desk)
+    app.extensions[rest_server.SERVED] = served
     access = desk.settings.admin.access
     for endpoint in ENDPOINTS:
-        register(app, endpoint, desk, renderer, access)
+        register(app, endpoint, desk, served.renderer, access)
     app.register_error_handler(HTTPException, _http_error)
     return app
 
@@ -138,7 +140,7 @@ def _error(error: MayuError | DocumentError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     hint = "/openapi.json lists what there is" if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) else ""
-    response = _problem(status, problems.document(status, error.description or "", hint))
+    response = _problem(status, problems.document(status, problems.told(error, request.path), hint))
     # What the RFC demands of a status, as Allow with 405.
     response.headers.update({name: value for name, value in error.get_headers() if name.lower() != "content-type"})
     return response

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Flask, abort, current_app, request
+from flask import Blueprint, Flask, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from mayu_py.core.access import Credentials, Role
@@ -12,7 +12,7 @@ from mayu_py.core.hosts import Stage, State
 from mayu_py.core.render import Renderer
 from mayu_py.errors import Forbidden
 from mayu_py.services.desk import Desk
-from mayu_py.services.http import admin, discovery, old_boot
+from mayu_py.services.http import admin, discovery, old_boot, problems
 from mayu_py.services.http.replies import client_address, refusal
 
 # What a host may report itself; the stages before are seen from here.
@@ -23,9 +23,16 @@ _LOOKS = frozenset({"/v1/hosts", "/v1/hosts/<ident>", "/v1/events", "/v1/counter
 boot = Blueprint("boot", __name__)
 
 
+class Text(Response):
+    """What is a string here is text: it may repeat what somebody sent, and no browser shall take that for a page."""
+
+    default_mimetype = "text/plain"
+
+
 def application(desk: Desk, renderer: Renderer) -> Flask:
     """The Flask application of one worker."""
     app = admin.base(desk)
+    app.response_class = Text
     app.register_blueprint(boot)
     app.register_blueprint(old_boot.blueprint)
     app.register_blueprint(discovery.blueprint)
@@ -50,7 +57,7 @@ def only_from_here() -> None:
 
 
 def _plain(error: HTTPException) -> tuple[str, int]:
-    return f"{error.description}\n", error.code or 500
+    return f"{problems.told(error, request.path)}\n", error.code or 500
 
 
 def _desk() -> Desk:

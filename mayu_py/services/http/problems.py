@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
 from ignition.document import DocumentError
 from mayu_py.errors import Forbidden, IllegalTransition, MayuError, Outdated, StoreError, Unidentified, VerbRefused
 
@@ -35,6 +37,17 @@ def document(status: int, detail: str, hint: str = "", **more: Any) -> dict[str,
     """The members of a problem document; `hint` says what to do about it."""
     found = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     return {**found, **({"hint": hint} if hint else {}), **more}
+
+
+def told(error: HTTPException, path: str) -> str:
+    """What Werkzeug's error is about. Where it has only words for the readers of web sites, it has others here."""
+    match error:
+        case NotFound(description=NotFound.description):
+            return f"there is nothing at {path}"
+        case MethodNotAllowed(description=MethodNotAllowed.description):
+            return f"{path} has no such method; it has {', '.join(sorted(error.valid_methods or ()))}"
+        case _:
+            return error.description or ""
 
 
 def headers(status: int) -> dict[str, str]:

@@ -1,26 +1,32 @@
-"""The rest of `/v1`, and what watches over the server: profiles, networks, counters, workers, version, health, metrics."""
+"""The rest of `/v1`, and what watches over the server: profiles, networks, counters, workers, snapshot, health, metrics."""
 
 import platform
 from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 
 from flask import Response, current_app
 
+from mayu_py.config import Config
 from mayu_py.core.access import Role
 from mayu_py.services.http import metrics, views
 from mayu_py.services.http.problems import HttpProblem
 from mayu_py.services.http.rest_hosts import view
 from mayu_py.services.http.routes import Call, Endpoint, Result
 from mayu_py.services.http.schemas import INTEGER, STRING, array, mapping, obj
-from mayu_py.store import ReloadOutcome
+from mayu_py.store import ReloadOutcome, records
 
 REREAD = "mayu.reread"
 """The application's extension that reads the config again: who wants it -> ReloadOutcome."""
+SERVED = "mayu.served"
+"""The application's extension that is the Config in service."""
 
 _COUNTER = obj({"worker": STRING, "name": STRING, "reason": STRING, "count": INTEGER})
 _WORKER = obj({"worker": STRING, "pid": INTEGER, "ready": {"type": "boolean"}, "restarts": INTEGER, "generation": INTEGER})
+_INVENTORY = obj({"revision": INTEGER, "enrolled": mapping(mapping()), "told": mapping(mapping()), "edits": mapping(mapping())})
+_SNAPSHOT = obj({"mayu": STRING, "file": STRING, "config": STRING, "templates": mapping(STRING), "inventory": _INVENTORY})
 _VERSION = obj({"mayu": STRING, "api": STRING, "python": STRING})
 
 
@@ -58,6 +64,22 @@ def workers(call: Call) -> Result:
 def about(call: Call) -> Result:
     """Which mayu this is."""
     return Result({"mayu": release(), "api": "v1", "python": platform.python_version()})
+
+
+def snapshot(call: Call) -> Result:
+    """All that this worker decides by: the config file and the profiles' templates as it has read them, and the inventory."""
+    served: Config = current_app.extensions[SERVED]
+    with call.desk.locked:
+        inventory = call.desk.store.inventory()
+    return Result(
+        {
+            "mayu": release(),
+            "file": str(Path(served.settings.origin.mark.file).absolute()),
+            "config": served.text,
+            "templates": {name: source.text for name, source in served.sources.items()},
+            "inventory": records.of_inventory(inventory),
+        }
+    )
 
 
 def reload(call: Call) -> Result:
@@ -106,6 +128,7 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/networks", Role.READ, "List networks and their addresses", networks, {200: array(views.NETWORK)}),
     Endpoint("GET", "/v1/counters", Role.READ, "What was counted", counters, {200: array(_COUNTER)}),
     Endpoint("GET", "/v1/workers", Role.READ, "The worker processes", workers, {200: array(_WORKER)}),
+    Endpoint("GET", "/v1/snapshot", Role.ADMIN, "Config and inventory in service", snapshot, {200: _SNAPSHOT}),
     Endpoint("GET", "/v1/version", Role.READ, "Which mayu this is", about, {200: _VERSION}),
     Endpoint(
         *("POST", "/v1/reload", Role.ADMIN, "Read the config file again", reload),

@@ -15,6 +15,7 @@ from granian.constants import Interfaces
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # Its stub leaves it out.
 from granian.server.mp import MPServer
 
+from mayu_py.config import Config
 from mayu_py.core.faces import AdminTls
 from mayu_py.core.render import Renderer
 from mayu_py.core.settings import Settings
@@ -97,7 +98,7 @@ def serve_admin(
     open_desk: Callable[[], Desk],
     listener: socket.socket,
     tls: AdminTls | None,
-    renderer: Renderer,
+    served: Config,
     stop_fd: int,
     ready: Callable[[], None],
 ) -> None:
@@ -107,7 +108,7 @@ def serve_admin(
     def face(desk: Desk) -> Face:
         door = Door(tls, listener, behind.getsockname()[1]) if tls is not None else None
         told = senders.plain(desk.settings) if door is None else senders.secured(desk.settings, door)
-        application = admin.application(desk, renderer)
+        application = admin.application(desk, served)
         application.extensions[admin.RELOAD] = Replacement(desk)
         application.extensions[admin.REREAD] = partial(request_reload, desk.store)
         return Back(desk, application, told, door, ready)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mayu_py.ctl.contexts import Book, Context
+from mayu_py.asking.contexts import Book, Context
 from mayu_py.errors import MayuError
 
 DEFAULT = "http://127.0.0.1:4080"

@@ -1,14 +1,7 @@
-"""Start, watch, restart, replace and stop worker processes. Knows nothing of what they do.
-
-A worker is a fork: it inherits the sockets that were bound before, so its successor finds what arrived while nobody served.
-Each holds the reading end of a pipe of its own, its leash, whose writing end only the supervisor has. `FINISH` on it asks the
-worker to finish what it has begun and go; the leash closes when the worker is to stop at once, and when the supervisor dies,
-by SIGKILL too.
-"""
+"""Start, watch, restart, replace and stop worker processes (`processes`). Knows nothing of what they do."""
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import time
@@ -19,6 +12,9 @@ from types import FrameType
 from typing import Protocol
 
 from mayu_py.errors import MayuError, StartError
+from mayu_py.supervisor.processes import FINISH, Running, Worker, start
+
+__all__ = ["FINISH", "Observed", "Successors", "Supervisor", "Worker"]
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +25,6 @@ DRAIN_SECONDS = 60.0
 # A worker that lived this long is restarted at once; one that dies young waits longer each time.
 STEADY_SECONDS = 10.0
 BACKOFF_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-
-FINISH = b"d"
-"""What asks a worker to finish what it has begun and go."""
-
-_fork = multiprocessing.get_context("fork")
-
-
-@dataclass(frozen=True)
-class Worker:
-    """`run(stop_fd, ready)` calls `ready()` once it serves, and returns soon after `stop_fd` becomes readable.
-
-    What is read from it then says how: `FINISH`, when it has finished what it has begun; the pipe's end, at once.
-    """
-
-    name: str
-    run: Callable[[int, Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -69,35 +49,6 @@ class Successors(Protocol):
         """Nothing came of it: the workers at hand serve on."""
 
 
-@dataclass
-class _Running:
-    worker: Worker
-    process: "multiprocessing.process.BaseProcess"
-    ready_fd: int
-    leash: int
-    started: float
-    ready: bool = False
-    restarts: int = 0
-    young_deaths: int = 0
-    restart_at: float = 0.0
-    leave_by: float = 0.0  # Only of those that have been replaced.
-
-    def let_go(self) -> None:
-        """Have it stop at once."""
-        if self.leash >= 0:
-            os.close(self.leash)
-            self.leash = -1
-
-    def close(self) -> str:
-        """Reap the dead; returns how it died."""
-        self.process.join()
-        how = _how_it_died(self.process.exitcode)
-        self.process.close()
-        os.close(self.ready_fd)
-        self.let_go()
-        return how
-
-
 # Told of every change, with the state of all workers: (name, pid, ready, restarts).
 Observer = Callable[[Observed, Sequence[tuple[str, int, bool, int]]], None]
 
@@ -113,9 +64,9 @@ class Supervisor:
         self._workers = workers
         self._observer = observer
         self._successors = successors
-        self._running: dict[str, _Running] = {}
-        self._coming: dict[str, _Running] = {}
-        self._leaving: list[_Running] = []
+        self._running: dict[str, Running] = {}
+        self._coming: dict[str, Running] = {}
+        self._leaving: list[Running] = []
         self._signal_read, self._signal_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
         self._reload_wanted = False
@@ -125,7 +76,7 @@ class Supervisor:
         with self._signals():
             try:
                 for worker in self._workers:
-                    self._running[worker.name] = self._start(worker)
+                    self._running[worker.name] = self._fork(worker)
                     self._tell(Observed(worker.name, "started"))
                 self._await_all(self._running)
                 if not self._stopping:
@@ -160,38 +111,15 @@ class Supervisor:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
-    def _start(self, worker: Worker) -> _Running:
-        ready_read, ready_write = os.pipe()
-        leash_read, leash = os.pipe()
-        process = _fork.Process(target=self._child, args=(worker, leash_read, leash, ready_write), name=worker.name)
-        process.start()
-        os.close(ready_write)
-        os.close(leash_read)
-        return _Running(worker, process, ready_read, leash, time.monotonic())
-
-    def _child(self, worker: Worker, leash_read: int, leash: int, ready_fd: int) -> None:
-        # The terminal sends Ctrl-C to the whole process group; only the supervisor decides when a worker stops.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.close(self._signal_write)
+    def _fork(self, worker: Worker) -> Running:
         # A leash that a sibling holds too would not close with the supervisor.
-        for held in (leash, *(each.leash for each in self._all() if each.leash >= 0)):
-            os.close(held)
+        leashes = (each.leash for each in self._all() if each.leash >= 0)
+        return start(worker, (self._signal_write, *leashes))
 
-        def ready() -> None:
-            os.write(ready_fd, b"r")
-
-        try:
-            worker.run(leash_read, ready)
-        except MayuError as error:
-            log.error("%s", error.message)
-            raise SystemExit(1) from None
-
-    def _all(self) -> list[_Running]:
+    def _all(self) -> list[Running]:
         return [*self._running.values(), *self._coming.values(), *self._leaving]
 
-    def _await_all(self, workers: dict[str, _Running]) -> None:
+    def _await_all(self, workers: dict[str, Running]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping and (missing := [name for name, r in workers.items() if not r.ready]):
             if (left := deadline - time.monotonic()) <= 0:
@@ -219,7 +147,7 @@ class Supervisor:
         for each in list(self._leaving):
             self._see_off(each, happened)
 
-    def _tend(self, each: _Running, happened: set[object]) -> None:
+    def _tend(self, each: Running, happened: set[object]) -> None:
         if each.ready_fd in happened and not each.ready and not each.restart_at and os.read(each.ready_fd, 1):
             each.ready = True
             if self._running.get(each.worker.name) is each:
@@ -228,12 +156,12 @@ class Supervisor:
             self._bury(each)
         now = time.monotonic()
         if each.restart_at and each.restart_at <= now and not self._stopping and self._running.get(each.worker.name) is each:
-            successor = self._start(each.worker)
+            successor = self._fork(each.worker)
             successor.restarts, successor.young_deaths = each.restarts + 1, each.young_deaths
             self._running[each.worker.name] = successor
             self._tell(Observed(each.worker.name, "started"))
 
-    def _bury(self, dead: _Running) -> None:
+    def _bury(self, dead: Running) -> None:
         how = dead.close()
         lived = time.monotonic() - dead.started
         dead.young_deaths = 0 if lived > STEADY_SECONDS else dead.young_deaths + 1
@@ -246,7 +174,7 @@ class Supervisor:
         else:
             log.error("%s of the new config died after %.1f s: %s", dead.worker.name, lived, how)
 
-    def _see_off(self, each: _Running, happened: set[object]) -> None:
+    def _see_off(self, each: Running, happened: set[object]) -> None:
         """A worker that was replaced: it goes when it has finished, is stopped when that takes too long, then killed."""
         if each.process.sentinel in happened:
             each.close()
@@ -265,7 +193,7 @@ class Supervisor:
             workers = self._successors.prepare()
             try:
                 for worker in workers:
-                    self._coming[worker.name] = self._start(worker)
+                    self._coming[worker.name] = self._fork(worker)
                 self._await_all(self._coming)
                 if not self._stopping:
                     self._successors.commit()
@@ -319,9 +247,3 @@ class Supervisor:
     def _tell(self, change: Observed) -> None:
         states = [(r.worker.name, 0 if r.restart_at else r.process.pid or 0, r.ready, r.restarts) for r in self._running.values()]
         self._observer(change, states)
-
-
-def _how_it_died(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"

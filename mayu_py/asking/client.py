@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from mayu_py.ctl.connection import Connection, is_loopback
-from mayu_py.ctl.sse import EventStream
+from mayu_py.asking.connection import Connection, is_loopback
+from mayu_py.asking.sse import EventStream
 from mayu_py.errors import MayuError
 
 SECONDS = 30.0
