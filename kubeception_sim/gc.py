@@ -1,10 +1,10 @@
 """What dead labs left on the host: find it, remove it.
 
 `find` only looks; `collect` removes what it is given, in the order cgroups, containers, processes, mounts, namespaces, links,
-directories: what is frozen cannot be killed before its cgroup is thawed, a namespace lives on while a process is inside, and
-a directory cannot go while something is mounted in it. A machine's own mounts and loop devices end with its last process. A
-lab whose owner lives is never touched, nor is anything that does not carry a lab's id. Both may run at any time and any
-number of times, also beside running labs.
+directories, records: what is frozen cannot be killed before its cgroup is thawed, a namespace lives on while a process is
+inside, and a directory cannot go while something is mounted in it. A machine's own mounts and loop devices end with its last
+process. A lab whose owner lives is never touched, nor is anything that does not carry a lab's id. Both may run at any time and
+any number of times, also beside running labs.
 """
 
 import json
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from kubeception_sim import cgroups
-from kubeception_sim.errors import HarnessError
+from kubeception_sim import cgroups, claims
+from kubeception_sim.errors import BadInput, HarnessError
 from kubeception_sim.lab import (
     ENV_LAB,
     ID,
@@ -52,6 +52,7 @@ class Kind(StrEnum):
     NAMESPACE = "namespace"
     LINK = "link"
     DIRECTORY = "directory"
+    RECORD = "record"  # of a lab that was to stay; `lab` is its name
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def find(root: Path | None = None) -> list[Leftover]:
     base = root or default_root()
     # The things first, the owners last: what was created in between then belongs to a lab that is seen to live.
     things = [*_cgroups(), *_containers(), *_processes(), *_mounts(base), *_namespaces(), *_links(), *_directories(base)]
+    things += _records(base)
     living = _living(base)
     return [thing for thing in things if thing.lab not in living]
 
@@ -195,6 +197,12 @@ def _directories(base: Path) -> Iterator[Leftover]:
     yield from (Leftover(Kind.DIRECTORY, str(path), path.name) for path in _lab_directories(base))
 
 
+def _records(base: Path) -> Iterator[Leftover]:
+    for name in claims.names(base):
+        if not claims.held(name, base):
+            yield Leftover(Kind.RECORD, str(claims.file(name, "json", base)), name)
+
+
 def _remove(leftover: Leftover) -> None:
     match leftover.kind:
         case Kind.CGROUP:
@@ -216,6 +224,10 @@ def _remove(leftover: Leftover) -> None:
         case Kind.DIRECTORY:
             with suppress(FileNotFoundError):
                 remove_tree(Path(leftover.name))
+        case Kind.RECORD:
+            base = Path(leftover.name).parents[1]
+            with suppress(BadInput):  # somebody has just brought up a lab of this name
+                claims.forget(leftover.lab, claims.take(leftover.lab, base), base)
 
 
 def _kill(leftover: Leftover) -> None:

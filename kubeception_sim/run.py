@@ -1,9 +1,9 @@
 """The only door to subprocess.
 
-Three ways through it: `run` waits for a program and returns what it printed, `spawn` keeps one running for the length
-of a `with` block, `require` says how to install one that is missing. All take argv lists (never a shell), start from a
-clean environment, give the child /dev/null for stdin and a session of its own, and log the exact command line at DEBUG
-so that a person can paste it into a terminal.
+Four ways through it: `run` waits for a program and returns what it printed, `spawn` keeps one running for the length
+of a `with` block, `detach` starts one that outlives us, `require` says how to install one that is missing. All take argv
+lists (never a shell), start from a clean environment, give the child /dev/null for stdin and a session of its own, and log
+the exact command line at DEBUG so that a person can paste it into a terminal.
 
 **Who ends a child.** Each child leads its own process group, so Ctrl-C in the terminal reaches the harness alone, and
 the harness decides. `run` kills the group when the time is up or when anything is raised. Leaving `spawn` stops the
@@ -185,6 +185,54 @@ def spawn(
         yield process
     finally:
         process._stop(grace)
+
+
+@dataclass(frozen=True)
+class Detached:
+    """A program that lives on when we end. Made by `detach`."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs. Once it has told the code, it must not be asked again."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+    def terminate(self) -> None:
+        """Send it SIGTERM. It is ours until `poll` has told the code, so nobody else can have its pid."""
+        os.kill(self.pid, signal.SIGTERM)
+
+
+def detach(
+    argv: Sequence[str | os.PathLike[str]], *, log: Path, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> Detached:
+    """Start a program that outlives us, in a session of its own; stdout and stderr are appended to the file `log`.
+
+    Nobody stops it, and no signal meant for us reaches it. It inherits our working directory and the descriptors `pass_fds`,
+    and nothing else; signals that we ignore, as `nohup` and background jobs do, it hears. Raises CommandFailed.
+    """
+    line = _line(argv, env, None, None)
+    _find(line.argv[0], line)
+    _log.debug("detach: %s > %s", line, log)
+    output = (os.POSIX_SPAWN_OPEN, 1, os.fspath(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
+    for descriptor in pass_fds:
+        os.set_inheritable(descriptor, True)
+    try:
+        pid = os.posix_spawnp(
+            line.argv[0],
+            line.argv,
+            _clean_environment(line.env),
+            file_actions=actions,
+            setsid=True,
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+        )
+    except OSError as error:
+        raise CommandFailed(f"cannot start: {error.strerror}: {error.filename}\n  {line}") from error
+    finally:
+        for descriptor in pass_fds:
+            os.set_inheritable(descriptor, False)
+    return Detached(pid)
 
 
 def require(tool: str, package: str) -> Path:

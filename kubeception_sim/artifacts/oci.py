@@ -1,7 +1,7 @@
 """Container images written without a container engine: layers are tars, an image is a list of them and what to start.
 
-An archive is an OCI image layout (image-spec 1.0, "Image Layout") in a tar, and the one that `docker save` writes at the same
-time: `ctr images import`, `docker load` and `podman load` read it. Equal input gives equal bytes: entries are sorted, and
+An archive is an OCI image layout (image-spec 1.0, "Image Layout") in a tar, which `ctr images import` reads, and has the
+manifest.json of `docker save` as well. Equal input gives equal bytes: entries are sorted, and
 owners, times and the order of everything are fixed. Layers are not compressed: an import would spend its time on that.
 """
 

@@ -9,9 +9,17 @@ import click
 from kubeception_sim.cli.artifacts import artifacts
 from kubeception_sim.cli.completion import completion
 from kubeception_sim.cli.doctor import doctor
+from kubeception_sim.cli.down import down
 from kubeception_sim.cli.gc import gc
 from kubeception_sim.cli.image import image
+from kubeception_sim.cli.keep import keep_verb
+from kubeception_sim.cli.kubectl import kubeconfig, kubectl
+from kubeception_sim.cli.logs import logs
+from kubeception_sim.cli.outer import outer
 from kubeception_sim.cli.running import plan, run
+from kubeception_sim.cli.shell import shell
+from kubeception_sim.cli.status import status
+from kubeception_sim.cli.up import up
 from kubeception_sim.errors import BadInput, HarnessError, KubeceptionError
 
 __all__ = ["artifacts", "image", "kubeception", "main"]
@@ -28,6 +36,7 @@ def kubeception() -> None:
       kubeception plan rack-boot.yaml          what a run would do; starts nothing
       kubeception run rack-boot.yaml           do it; the report goes to out/rack-boot
       kubeception run rack-boot.yaml --json    the same for programs
+      kubeception up outer-cluster.yaml        the same, and let it stand: status, kubectl, shell, logs, down
       kubeception gc --dry-run                 what killed runs left on this machine
       kubeception artifacts list               what is built and fetched, and what of it is still needed
 
@@ -41,7 +50,9 @@ def kubeception() -> None:
     """
 
 
-for verb in (run, plan, doctor, gc, image, artifacts, completion):
+LABS = (up, status, down, kubectl, kubeconfig, shell, logs, outer, keep_verb)
+
+for verb in (run, plan, *LABS, doctor, gc, image, artifacts, completion):
     kubeception.add_command(verb)
 
 

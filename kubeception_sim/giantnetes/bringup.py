@@ -46,7 +46,7 @@ class OuterCluster:
     shared: Shared
     images: Images
     balancer: Balancer
-    router: Router | None
+    router: Router
     connect: Callable[[], socket.socket]
     applied: bool = False
 
@@ -61,7 +61,7 @@ class OuterCluster:
     @classmethod
     @contextmanager
     def prepare(cls, cluster: Cluster, pki: Pki, lab: Lab, fabric: Fabric, progress: Progress) -> Iterator["OuterCluster"]:
-        """Its authorities, with a certificate for each component; the balancer before its API servers; the router of its racks.
+        """Its authorities, with a certificate for each component; the balancer before its API servers; the router of its hosts.
 
         Raises what these raise: a HarnessError, most of the time a MissingTool.
         """
@@ -72,7 +72,8 @@ class OuterCluster:
             backends = tuple(Backend(host.name, host.address, API_PORT) for host in cluster.masters)
             service = Service(API_SERVICE, cluster.api, API_PORT, backends, ca=certificates.ca)
             balancer = stack.enter_context(Balancer.start(lab, fabric, (service,)))
-            router = stack.enter_context(Router.start(lab, fabric, cluster.pods)) if fabric.racks else None
+            subnets = {host.address: host.pods for host in cluster.hosts}
+            router = stack.enter_context(Router.start(lab, fabric, subnets))
             kubeconfig = lab.directory / "kubeconfig"
             write_kubeconfig(kubeconfig, cluster, certificates)
             yield cls(

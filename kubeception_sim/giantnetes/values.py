@@ -89,8 +89,13 @@ def host_values(host: Host, certificates: Mapping[str, Pair]) -> dict[str, Any]:
         "pod_subnet": str(host.pods),
         "rack": host.rack,
         "bgp": {"router": str(host.gateway), "router_as": ROUTER_AS, "as": host.asn},
-        "pki": {name: _pair(pair) for name, pair in certificates.items()},
+        "pki": pki_values(certificates),
     }
+
+
+def pki_values(certificates: Mapping[str, Pair]) -> dict[str, Any]:
+    """A host's own certificates, by the names that the templates have for them."""
+    return {name: _pair(pair) for name, pair in certificates.items()}
 
 
 def _pair(pair: Pair) -> dict[str, str]:

@@ -205,6 +205,14 @@ class Machine(Protocol):
         """Pull the network cable out, or plug it in. It stays so over power cycles."""
         ...
 
+    @property
+    def link(self) -> str:
+        """The other end of its cable: a port of the fabric's bridge, whose alias is the machine's name.
+
+        It has that name over all power cycles, but need not be there while the machine is off.
+        """
+        ...
+
     def state(self) -> MachineState: ...
 
     def console_tail(self, lines: int = 20) -> str:

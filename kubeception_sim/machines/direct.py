@@ -35,6 +35,8 @@ def kernel_command_line(boot: DirectBoot, spec: MachineSpec, base: str) -> str:
         "net.ifnames=0",
         "rd.systemd.gpt_auto=0",
         "systemd.gpt_auto=0",
+        # Ciphers would test themselves at every start of the kernel, on an emulated processor for seconds.
+        "cryptomgr.notests",
         *boot.arguments,
     )
     return " ".join(words)
@@ -72,3 +74,10 @@ def _address_on_bridge(spec: MachineSpec, port: Port) -> IPv4Address:
         if address in spec.address.network:
             return address
     raise HarnessError(f"{port.bridge} of {port.namespace} has no address in {spec.address.network}, to serve {spec.name} from")
+
+
+def local_source(boot: DirectBoot) -> str:
+    """A URL as it is, a path as the machine's process finds it."""
+    if isinstance(boot.ignition, Path) or not urlsplit(boot.ignition).netloc:
+        return os.fspath(Path(boot.ignition).absolute())
+    return boot.ignition

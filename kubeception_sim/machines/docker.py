@@ -5,7 +5,7 @@ second; unlike one it is made by an engine that others may use too, is seen by `
 
     docker.py             the driver, in the harness          docker_engine.py      the SDK, and images of roots
     docker_boot.py        the process behind a machine        docker_container.py   what a machine is as a container
-    docker_cable.py       its network                         docker_root.py        its files, seen from outside
+    cable.py              its network                         docker_root.py        its files, seen from outside
 """
 
 import json
@@ -20,7 +20,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from kubeception_sim.errors import BadInput, DeadlineExceeded, HarnessError
 from kubeception_sim.lab import Lab
@@ -35,9 +34,10 @@ from kubeception_sim.machines import (
     Port,
     transfer,
 )
+from kubeception_sim.machines.cable import CARD
 from kubeception_sim.machines.console import tail
+from kubeception_sim.machines.direct import local_source
 from kubeception_sim.machines.docker_boot import UNPLUGGED, Orders
-from kubeception_sim.machines.docker_cable import CARD
 from kubeception_sim.machines.docker_engine import engine, ensure_image, environment
 from kubeception_sim.machines.namespace_boot import INIT
 from kubeception_sim.model.boot import Accelerator
@@ -93,7 +93,7 @@ class DockerDriver:
 
 
 def _orders(spec: MachineSpec, port: Port, lab: Lab, image: BootImage, name: str, host: str | None) -> Orders:
-    source, arguments = ("", ()) if isinstance(spec.boot, FirmwareBoot) else (_source(spec.boot), spec.boot.arguments)
+    source, arguments = ("", ()) if isinstance(spec.boot, FirmwareBoot) else (local_source(spec.boot), spec.boot.arguments)
     return Orders(
         name=spec.name,
         lab=lab.id,
@@ -212,14 +212,20 @@ class DockerMachine:
             mark.unlink(missing_ok=True)
         else:
             mark.touch()
-        if self._init.exists():
+        if self.state().has_power and self._init.exists():
             self._orders.cable.set(up=up)
+
+    @property
+    def link(self) -> str:
+        """One end of its veth pair."""
+        return self._orders.cable.link
 
     def state(self) -> MachineState:
         """BROKEN when the program or the engine has failed, rather than its guest."""
-        if self._process is None:
+        process = self._process  # read once: another thread may pull the plug meanwhile
+        if process is None:
             return MachineState.OFF
-        code = self._process.poll()
+        code = process.poll()
         if code is None:
             return MachineState.PAUSED if self._paused else MachineState.RUNNING
         return MachineState.OFF if code == 0 else MachineState.BROKEN
@@ -274,10 +280,3 @@ class DockerMachine:
             docker.remove(self.container)
         self._orders.cable.disconnect()
         self._init.unlink(missing_ok=True)
-
-
-def _source(boot: DirectBoot) -> str:
-    """A URL as it is, a path as the machine's process finds it."""
-    if isinstance(boot.ignition, Path) or not urlsplit(boot.ignition).netloc:
-        return os.fspath(Path(boot.ignition).absolute())
-    return boot.ignition

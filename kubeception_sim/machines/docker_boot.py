@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from kubeception_sim.machines import docker_root, namespace_initrd
-from kubeception_sim.machines.docker_cable import Cable
+from kubeception_sim.machines.cable import Cable
 from kubeception_sim.machines.docker_container import COMMAND_LINE, DEVICES, GATE, OWN, Container
 from kubeception_sim.machines.docker_engine import engine
 from kubeception_sim.machines.namespace_boot import INIT, REBOOT
 from kubeception_sim.machines.namespace_initrd import Failure, Kernel, Wiring
+from kubeception_sim.machines.namespace_root import OWN_SYSCTLS, write_sysctls
 from kubeception_sim.machines.syscalls import Clone, die_with_parent, enter
 
 _log = logging.getLogger("machine")
@@ -31,15 +32,6 @@ _log = logging.getLogger("machine")
 UNPLUGGED = "unplugged"  # a file in the machine's directory: its cable is not in
 _REFUSED = 3  # how the initrd ends when the boot has failed, and that has been told
 _SIGNALLED = 128
-# kubelet wants these values, sets them where they differ, and does not start when it cannot (pkg/kubelet/cm, kernel tunables).
-_OWN_SYSCTLS = {
-    "kernel/keys/root_maxbytes": "25000000",
-    "kernel/keys/root_maxkeys": "1000000",
-    "kernel/panic": "10",
-    "kernel/panic_on_oops": "1",
-    "vm/overcommit_memory": "1",
-    "vm/panic_on_oom": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -131,11 +123,7 @@ def _furnish(own: Path) -> None:
     """The folder that the container sees at /run/kubeception."""
     (own / GATE).unlink(missing_ok=True)
     os.mkfifo(own / GATE, 0o600)
-    values = {**_OWN_SYSCTLS, "kernel/random/boot_id": str(uuid.uuid4())}
-    for name, value in values.items():
-        file = own / "sysctl" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{value}\n")
+    write_sysctls(own, {**OWN_SYSCTLS, "kernel/random/boot_id": str(uuid.uuid4())})
 
 
 def _for_systemd(command_line: str) -> str:

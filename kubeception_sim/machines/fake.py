@@ -109,12 +109,18 @@ class FakeMachine:
 
     def state(self) -> MachineState:
         """BROKEN when the program has failed, rather than the guest it plays."""
-        if self._process is None:
+        process = self._process  # read once: another thread may pull the plug meanwhile
+        if process is None:
             return MachineState.OFF
-        code = self._process.poll()
+        code = process.poll()
         if code is None:
             return MachineState.PAUSED if self._paused else MachineState.RUNNING
         return MachineState.OFF if code == 0 else MachineState.BROKEN
+
+    @property
+    def link(self) -> str:
+        """Its tap device."""
+        return self._port.tap
 
     @property
     def address(self) -> IPv4Address:

@@ -4,10 +4,9 @@ A lab has a libvirtd of its own (libvirt_daemon.py), there while one of its mach
 while they have power. Their description is a pure function (libvirt_domain.py).
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,7 +19,7 @@ from kubeception_sim.lab import ENV_LAB, Lab
 from kubeception_sim.machines import Boot, DirectBoot, Firmware, FirmwareBoot, MachineSpec, MachineState, Port, ssh, transfer
 from kubeception_sim.machines.console import tail
 from kubeception_sim.machines.direct import kernel_command_line, shelf
-from kubeception_sim.machines.libvirt_daemon import LOGS, daemon, libvirtd
+from kubeception_sim.machines.libvirt_daemon import LOGS, Daemons, libvirtd
 from kubeception_sim.machines.libvirt_domain import DirectKernel, Domain
 from kubeception_sim.machines.ssh import Access
 from kubeception_sim.model.boot import Accelerator
@@ -48,7 +47,7 @@ class LibvirtDriver:
         self._emulator = require(QEMU, QEMU_PACKAGE)
         self._lab = lab
         self._access = Access(key, user) if key else None
-        self._daemons = _Daemons(lab)
+        self._daemons = Daemons(lab)
 
     def create(self, spec: MachineSpec, port: Port, directory: Path) -> "LibvirtMachine":
         """A machine, still off. Raises MissingTool when its firmware is not installed."""
@@ -60,36 +59,6 @@ class LibvirtDriver:
         return LibvirtMachine(spec, port, directory, maker)
 
 
-class _Daemons:
-    """The lab's libvirtd for each network namespace, running while somebody uses it."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-        self._lock = threading.Lock()
-        self._running: dict[str, tuple[ExitStack, str]] = {}
-        self._users: dict[str, int] = {}
-
-    def folder(self, namespace: str) -> Path:
-        return self._lab.subdirectory("libvirt", namespace.removeprefix(self._lab.namespace("x")[:-1]))
-
-    @contextmanager
-    def used(self, namespace: str) -> Iterator[str]:
-        """The URI to connect to."""
-        with self._lock:
-            if namespace not in self._running:
-                stack = ExitStack()
-                uri = stack.enter_context(daemon(self.folder(namespace), namespace, self._lab.env))
-                self._running[namespace] = stack, uri
-            self._users[namespace] = self._users.get(namespace, 0) + 1
-        try:
-            yield self._running[namespace][1]
-        finally:
-            with self._lock:
-                self._users[namespace] -= 1
-                if not self._users[namespace]:
-                    self._running.pop(namespace)[0].close()
-
-
 @dataclass(frozen=True)
 class _Maker:
     """What all machines of a driver have in common."""
@@ -98,7 +67,7 @@ class _Maker:
     emulator: Path
     lab: Lab
     access: Access | None
-    daemons: _Daemons
+    daemons: Daemons
 
 
 class LibvirtMachine:
@@ -176,6 +145,11 @@ class LibvirtMachine:
         if self.state().has_power:
             card = self._description(self._direct).card()
             _translated(lambda: self._found().updateDeviceFlags(card, _library().VIR_DOMAIN_AFFECT_LIVE))
+
+    @property
+    def link(self) -> str:
+        """Its tap device."""
+        return self._port.tap
 
     @property
     def address(self) -> IPv4Address:

@@ -12,13 +12,14 @@ takes it seconds, are in FOLDER. It listens at FOLDER/libvirt-sock:
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
-from kubeception_sim.lab import ENV_ROOT
+from kubeception_sim.lab import ENV_ROOT, Lab
 from kubeception_sim.machines.syscalls import Clone, Mount, bind, mount, unshare
 from kubeception_sim.run import Process, require, spawn
 
@@ -67,6 +68,37 @@ def daemon(folder: Path, namespace: str, env: Mapping[str, str]) -> Iterator[str
         _await(place, process)
         yield f"qemu+unix:///system?socket={place}"
     place.unlink(missing_ok=True)
+
+
+class Daemons:
+    """The lab's libvirtd for each network namespace, running while somebody uses it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[ExitStack, str]] = {}
+        self._users: dict[str, int] = {}
+
+    def folder(self, namespace: str) -> Path:
+        """Where the one of a network namespace has its socket and logs."""
+        return self._lab.subdirectory("libvirt", namespace.removeprefix(self._lab.namespace("x")[:-1]))
+
+    @contextmanager
+    def used(self, namespace: str) -> Iterator[str]:
+        """The URI to connect to."""
+        with self._lock:
+            if namespace not in self._running:
+                stack = ExitStack()
+                uri = stack.enter_context(daemon(self.folder(namespace), namespace, self._lab.env))
+                self._running[namespace] = stack, uri
+            self._users[namespace] = self._users.get(namespace, 0) + 1
+        try:
+            yield self._running[namespace][1]
+        finally:
+            with self._lock:
+                self._users[namespace] -= 1
+                if not self._users[namespace]:
+                    self._running.pop(namespace)[0].close()
 
 
 def _await(place: Path, process: Process) -> None:

@@ -6,7 +6,8 @@ CAP_SYS_RESOURCE. What the host's kernel has no second one of is shared: clock, 
 
     namespace.py          the driver, in the harness
     namespace_boot.py     the process behind a machine      namespace_initrd.py   all before systemd
-    namespace_root.py     its file system                   syscalls.py           what Python does not have
+    namespace_root.py     its file system                   cable.py              its network
+    syscalls.py           what Python does not have
 """
 
 import json
@@ -20,7 +21,6 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from kubeception_sim.cgroups import Group, Hierarchy, hierarchies
 from kubeception_sim.errors import BadInput, DeadlineExceeded, HarnessError
@@ -36,7 +36,9 @@ from kubeception_sim.machines import (
     Port,
     transfer,
 )
+from kubeception_sim.machines.cable import CARD, Cable
 from kubeception_sim.machines.console import tail
+from kubeception_sim.machines.direct import local_source
 from kubeception_sim.machines.namespace_boot import INIT, Orders
 from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.run import Completed, Process, require, run, spawn
@@ -45,7 +47,6 @@ _COMMAND_SECONDS = 10.0
 _KILL_SECONDS = 30.0
 _ASK_AGAIN_SECONDS = 1.0
 _PACKAGE_ROOT = Path(__file__).parents[2]
-_CARD = "eth0"
 _ARCHITECTURE = {Firmware.BIOS: 0, Firmware.UEFI: 7}  # DHCP option 93, RFC 4578 and what x64 firmware sends
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1), "Signals"
 _TOOLS = (("ip", "iproute2"), ("nsenter", "util-linux"), ("mount", "mount"), ("chroot", "coreutils"))
@@ -97,7 +98,7 @@ class NamespaceMachine:
         self.spec = spec
         self.console = directory / "console.log"
         self.network = lab.namespace(spec.name)  # its network namespace and its cgroup
-        self._port = port
+        self._cable = Cable(spec.name, spec.mac, self.network, port.namespace, port.bridge)
         self._directory = directory
         self._lab = lab
         self._image = image
@@ -119,7 +120,7 @@ class NamespaceMachine:
         if self.spec.address is not None:
             return self.spec.address.ip
         if self.state().has_power:
-            asked = run(["ip", "-netns", self.network, "-json", "-4", "address", "show", "dev", _CARD], timeout=_COMMAND_SECONDS)
+            asked = run(["ip", "-netns", self.network, "-json", "-4", "address", "show", "dev", CARD], timeout=_COMMAND_SECONDS)
             for each in (info for link in json.loads(asked.stdout) for info in link.get("addr_info", ())):
                 return IPv4Interface(f"{each['local']}/{each['prefixlen']}").ip
         raise HarnessError(f"{self.spec.name} has no address yet")
@@ -133,7 +134,7 @@ class NamespaceMachine:
         self._orders().write(orders)
         self._init.unlink(missing_ok=True)
         with ExitStack() as stack:
-            stack.enter_context(self._cable())
+            stack.enter_context(self._connected())
             self._group.create(memory=self.spec.memory_mib << 20, cpus=self.spec.cpus)
             stack.callback(self._group.remove)
             self._process = stack.enter_context(
@@ -183,13 +184,14 @@ class NamespaceMachine:
         """Take the fabric's end of the cable down, or up: both ends lose their carrier."""
         self._plugged_in = up
         if self.state().has_power:
-            self._fabric("link", "set", "dev", self.link, "up" if up else "down")
+            self._cable.set(up=up)
 
     def state(self) -> MachineState:
         """BROKEN when the program has failed, rather than its guest."""
-        if self._process is None:
+        process = self._process  # read once: another thread may pull the plug meanwhile
+        if process is None:
             return MachineState.OFF
-        code = self._process.poll()
+        code = process.poll()
         if code is None:
             return MachineState.PAUSED if self._paused else MachineState.RUNNING
         return MachineState.OFF if code == 0 else MachineState.BROKEN
@@ -224,8 +226,8 @@ class NamespaceMachine:
 
     @property
     def link(self) -> str:
-        """The fabric's end of the cable; its alias in `ip link` is the machine's name."""
-        return f"m{self.spec.mac.replace(':', '')}"
+        """One end of its veth pair."""
+        return self._cable.link
 
     @property
     def _init(self) -> Path:
@@ -245,7 +247,7 @@ class NamespaceMachine:
 
     def _orders(self) -> Orders:
         spec = self.spec
-        source, arguments = ("", ()) if isinstance(spec.boot, FirmwareBoot) else (_source(spec.boot), spec.boot.arguments)
+        source, arguments = ("", ()) if isinstance(spec.boot, FirmwareBoot) else (local_source(spec.boot), spec.boot.arguments)
         return Orders(
             name=spec.name,
             lab=self._lab.id,
@@ -266,22 +268,14 @@ class NamespaceMachine:
         )
 
     @contextmanager
-    def _cable(self) -> Iterator[None]:
-        """The network namespace, and a veth pair from its eth0 to the bridge of the port."""
+    def _connected(self) -> Iterator[None]:
+        """Its network namespace, with the cable in it."""
         run(["ip", "netns", "add", self.network], timeout=_COMMAND_SECONDS)
         with ExitStack() as stack:
             stack.callback(run, ["ip", "netns", "delete", self.network], timeout=_COMMAND_SECONDS)
-            link, peer = self.link, ("peer", "name", _CARD, "address", self.spec.mac, "netns", self.network)
-            self._fabric("link", "add", link, "type", "veth", *peer)
-            # The kernel would remove it with the namespace, but in its own time.
-            stack.callback(self._fabric, "link", "delete", link)
-            state = "up" if self._plugged_in else "down"
-            settings = ("alias", self.spec.name, "addrgenmode", "none", "master", self._port.bridge)
-            self._fabric("link", "set", "dev", link, *settings, state)
+            self._cable.plug(up=self._plugged_in)
+            stack.callback(self._cable.unplug)
             yield
-
-    def _fabric(self, *words: str) -> None:
-        run(["ip", "-netns", self._port.namespace, *words], timeout=_COMMAND_SECONDS)
 
     def _ask_to_power_off(self) -> None:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -298,10 +292,3 @@ class NamespaceMachine:
         self._running = self._process = None
         self._paused = False
         self._init.unlink(missing_ok=True)
-
-
-def _source(boot: DirectBoot) -> str:
-    """A URL as it is, a path as the machine's process finds it."""
-    if isinstance(boot.ignition, Path) or not urlsplit(boot.ignition).netloc:
-        return os.fspath(Path(boot.ignition).absolute())
-    return boot.ignition

@@ -11,7 +11,7 @@ read-only but for /proc/sys/net, and what kubelet sets at its start are files of
 import os
 import stat
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ _LINKS = {
     "stderr": "/proc/self/fd/2",
 }
 # kubelet wants these values, sets them where they differ, and does not start when it cannot (pkg/kubelet/cm, kernel tunables).
-_OWN_SYSCTLS = {
+OWN_SYSCTLS = {
     "kernel/keys/root_maxbytes": "25000000",
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/panic": "10",
@@ -83,14 +83,19 @@ def furnish(tree: Tree, command_line: str, memory: int) -> None:
     own.mkdir(mode=0o700)
     (own / "cmdline").write_text(f"{command_line}\n")
     (own / "boot_id").write_text(f"{uuid.uuid4()}\n")
-    for name, value in _OWN_SYSCTLS.items():
-        file = own / "sysctl" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{value}\n")
+    write_sysctls(own, OWN_SYSCTLS)
     journald = root / "run" / "systemd" / "journald.conf.d"
     journald.mkdir(parents=True)
     # The kernel's log is the host's: kubelet looks for its own containers in it, a journal would copy it whole.
     (journald / "kubeception.conf").write_text("[Journal]\nReadKMsg=no\n")
+
+
+def write_sysctls(own: Path, values: Mapping[str, str]) -> None:
+    """A file for each, below `own`/sysctl, to be mounted over the kernel's in the machine."""
+    for name, value in values.items():
+        file = own / "sysctl" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{value}\n")
 
 
 def _devices(dev: Path, memory: int) -> None:
@@ -138,7 +143,7 @@ def _shield_kernel(proc: Path, own: Path) -> None:
     bind(settings / "net", settings / "net")
     mount("none", settings, flags=Mount.BIND | Mount.REMOUNT | Mount.READ_ONLY)
     bind(own / "boot_id", settings / "kernel" / "random" / "boot_id", read_only=True)
-    for name in _OWN_SYSCTLS:
+    for name in OWN_SYSCTLS:
         if (settings / name).exists():
             bind(own / "sysctl" / name, settings / name)
 

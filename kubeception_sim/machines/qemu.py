@@ -19,11 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kubeception_sim.doctor.accelerator import OVMF_CODE, OVMF_VARS, QEMU, QEMU_PACKAGE, guest_options
+from kubeception_sim.doctor.accelerator import OVMF_CODE, OVMF_VARS, QEMU, QEMU_PACKAGE
 from kubeception_sim.errors import DeadlineExceeded, HarnessError, MissingTool
 from kubeception_sim.machines import Boot, DirectBoot, Firmware, FirmwareBoot, MachineSpec, MachineState, Port, ssh, transfer
 from kubeception_sim.machines.console import tail
 from kubeception_sim.machines.direct import kernel_command_line, shelf
+from kubeception_sim.machines.qemu_command import VARIABLES, command_line
 from kubeception_sim.machines.qmp import Qmp, QmpError
 from kubeception_sim.machines.ssh import Access
 from kubeception_sim.model.boot import Accelerator
@@ -165,6 +166,11 @@ class QemuMachine:
             self._show_link(self._monitor())
 
     @property
+    def link(self) -> str:
+        """Its tap device."""
+        return self._port.tap
+
+    @property
     def address(self) -> IPv4Address:
         """The one it is expected to get."""
         if self.spec.address is None:
@@ -205,16 +211,17 @@ class QemuMachine:
 
     def state(self) -> MachineState:
         """As QEMU sees it; BROKEN when QEMU has failed or has stopped the guest with an internal error."""
-        if self._process is None or self._qmp is None:
+        process, qmp = self._process, self._qmp  # read once: another thread may pull the plug meanwhile
+        if process is None or qmp is None:
             return MachineState.OFF
-        code = self._process.poll()
+        code = process.poll()
         if code is not None:
             return MachineState.OFF if code == 0 else MachineState.BROKEN
         try:
-            status = self._qmp.execute("query-status")["status"]
+            status = qmp.execute("query-status")["status"]
         except QmpError:
             # It went away between the two questions; its exit code says how.
-            code = self._process.wait(_KILL_SECONDS)
+            code = process.wait(_KILL_SECONDS)
             return MachineState.OFF if code == 0 else MachineState.BROKEN
         return _STATES.get(status, MachineState.BROKEN)
 
@@ -223,46 +230,8 @@ class QemuMachine:
         return tail(self.console, lines)
 
     def command(self, qmp: int, system: Sequence[str] = ()) -> list[str]:
-        """The command line. `qmp` is the inherited descriptor of the monitor's socket, `system` the kernel of a direct boot."""
-        spec = self.spec
-        firmware, card = self._firmware_options()
-        return [
-            *(
-                QEMU,
-                "-name",
-                f"{spec.name},process=kc-{spec.name}",
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-            ),
-            *("-machine", "q35,graphics=off", *guest_options(self._accelerator)),
-            *("-m", str(spec.memory_mib), "-smp", str(spec.cpus)),
-            *("-uuid", spec.uuid, "-smbios", f"type=1,manufacturer=Kubeception,serial={spec.serial},uuid={spec.uuid}"),
-            *firmware,
-            # SeaBIOS would stay at "No bootable device" for ever; a machine in a rack tries again.
-            *(system or ("-boot", "order=n,menu=off,strict=on,reboot-timeout=5000")),
-            *("-netdev", f"tap,id=cable,ifname={self._port.tap},script=no,downscript=no"),
-            *("-device", f"virtio-net-pci,id=card,netdev=cable,mac={spec.mac}{card}"),
-            # Without a source of randomness the guest's sshd and TLS wait for the kernel to gather some: 18 s, not 3.
-            *("-device", "virtio-rng-pci"),
-            # Firmware and iPXE write to the serial port because of graphics=off; each boot adds to the same file.
-            *("-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console"),
-            *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
-            *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
-        ]
-
-    def _firmware_options(self) -> tuple[list[str], str]:
-        """Options for the machine, and what to add to its network card."""
-        direct = isinstance(self.spec.boot, DirectBoot)
-        if self.spec.firmware is Firmware.BIOS:
-            return [], ",romfile=" if direct else ",bootindex=0"
-        return [
-            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
-            *("-drive", f"if=pflash,unit=1,format=raw,file={self._variables.name}"),
-            # OVMF tries PXE over IPv6 too, and waits for it, unless told not to.
-            *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"),
-        ], ",romfile=" if direct else ",bootindex=0,romfile="
+        """The command line; see `qemu_command.command_line`."""
+        return command_line(self.spec, self._accelerator, self._port.tap, qmp, system)
 
     def _kernel_options(self, stack: ExitStack) -> list[str]:
         """What a direct boot loads, with a server for what it fetches; nothing for a boot by firmware."""
@@ -275,7 +244,7 @@ class QemuMachine:
 
     @property
     def _variables(self) -> Path:
-        return self._directory / "vars.fd"
+        return self._directory / VARIABLES
 
     def _monitor(self) -> Qmp:
         if self._qmp is None or self._process is None or self._process.poll() is not None:

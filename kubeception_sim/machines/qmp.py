@@ -7,6 +7,7 @@ for the next command's. Events are kept.
 import itertools
 import json
 import socket
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +23,17 @@ class QmpError(HarnessError):
 
 
 class Qmp:
-    """A client on a connected stream socket, which it owns. Every wait has a deadline, in seconds."""
+    """A client on a connected stream socket, which it owns. Every wait has a deadline, in seconds.
+
+    Safe to use from several threads: one command at a time.
+    """
 
     def __init__(self, connection: socket.socket, deadline: float = DEADLINE_SECONDS) -> None:
         self._socket = connection
         self._buffer = b""
         self._deadline = deadline
         self._ids = itertools.count(1)
+        self._turn = threading.Lock()
         self.events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -51,6 +56,10 @@ class Qmp:
 
         Raises QmpError for a refusal or a lost connection, DeadlineExceeded when no answer comes.
         """
+        with self._turn:
+            return self._execute(command, arguments)
+
+    def _execute(self, command: str, arguments: dict[str, Any]) -> Any:
         until = time.monotonic() + self._deadline
         own = next(self._ids)
         request = {"execute": command, "id": own} | ({"arguments": arguments} if arguments else {})

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -124,6 +125,10 @@ def _what(step: Step) -> str:
             return f"{step.probe} steady for {step.steady} within {step.within}"
         case KillWorker():
             return f"{step.worker}, back within {step.within}"
+        case Inject():
+            return str(step)
+        case Undo():
+            return step.fault
         case PowerOff():
             return _machines(step.machines)
 

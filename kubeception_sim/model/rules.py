@@ -10,6 +10,8 @@ from ignition.document import DocumentError, Duration, Problem, decode, load
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.completion import complete
+from kubeception_sim.model.fault_rules import Faults
+from kubeception_sim.model.faults import FaultKind, Inject, Undo
 from kubeception_sim.model.scenario import (
     UNASSIGNED,
     Await,
@@ -68,9 +70,8 @@ def _bad(file: str, problems: Iterable[Problem]) -> BadInput:
 def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[str]) -> Iterator[Problem]:
     if not _LABEL.fullmatch(scenario.name):
         yield scenario.origin.error(f"{scenario.name!r} is no name", "name", hint="small letters, digits and hyphens")
-    for empty in ("machines", "steps"):
-        if not getattr(scenario, empty) and empty not in doubtful:
-            yield scenario.origin.error("at least one is needed", empty)
+    if not scenario.machines and "machines" not in doubtful:
+        yield scenario.origin.error("at least one is needed", "machines")
     yield from _fabric(scenario)
     yield from _profiles(scenario, exists)
     yield from _machines(scenario, profiles_known="profiles" not in doubtful, places_known=not doubtful & {"machines", "fabric"})
@@ -176,6 +177,7 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
     everybody = tuple(machine.name for machine in scenario.machines)
     on: set[str] = set()
     probes: set[str] = set()
+    faults = Faults(everybody)
     for step in scenario.steps:
         yield from _times(step)
         match step:
@@ -196,6 +198,12 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
                 if step.probe not in probes:
                     yield step.origin.error(f"no probe {step.probe!r} runs at this point", "probe", hint=_known(probes))
                 continue
+            case Undo():
+                ended = faults.active.get(step.fault)
+                yield from faults.end(step)
+                if ended and ended.kind is FaultKind.KILL and not ended.unit:
+                    on.update(ended.machines or everybody)
+                continue
         if machines_known:
             yield from _named(step, set(everybody))
         named = step.machines or everybody
@@ -208,11 +216,25 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
             case Await():
                 yield from _goal(step)
                 yield from _off(step, named, on, machines_known)
+            case Inject():
+                wrong = list(faults.begin(step))
+                yield from wrong if machines_known else ()
+                yield from _hurt(step, scenario, named, on, machines_known)
             case Check():
                 if step.on == "machines":
                     yield from _off(step, named, on, machines_known)
                 if not exists(step.testinfra):
                     yield step.origin.error(f"no such file: {step.testinfra}", "testinfra")
+
+
+def _hurt(step: Inject, scenario: Scenario, named: tuple[str, ...], on: set[str], machines_known: bool) -> Iterator[Problem]:
+    """A cable may be bad before its machine is on; what is to be paused or killed must be there."""
+    if step.kind in (FaultKind.PAUSE, FaultKind.KILL):
+        yield from _off(step, named, on, machines_known)
+    if step.unit and scenario.driver is DriverName.FAKE:
+        yield step.origin.error("fake machines run no units", "unit", hint="take another driver")
+    if step.kind is FaultKind.KILL and not step.unit:
+        on.difference_update(named)
 
 
 def _goal(step: Await) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from ignition.document import Duration, Origin, Size
 from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
+from kubeception_sim.model.faults import Inject, Undo
 
 UNASSIGNED = IPv4Address(0)
 """The address of a machine that stands in a rack and names none: `model.completion` gives it one."""
@@ -239,7 +240,7 @@ class Settle:
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
-Step: TypeAlias = PowerOn | Await | Check | KillWorker | PowerOff | AwaitCluster | StartProbe | Settle
+Step: TypeAlias = PowerOn | Await | Check | KillWorker | PowerOff | AwaitCluster | StartProbe | Settle | Inject | Undo
 
 
 class Statistic(StrEnum):
@@ -296,12 +297,13 @@ Budget: TypeAlias = PowerOnTo | RunTo | Outage
 
 @dataclass(frozen=True)
 class Scenario:
-    """One scenario file. `steps` run in order; `budgets` are judged when they are over, however they ended."""
+    """One scenario file. `steps` run in order, those of `model.completion` when there are none; `budgets` are judged when they
+    are over, however they ended."""
 
     schema: Literal[1]
     name: str
     machines: tuple[Machine, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
     profiles: tuple[Profile, ...] = ()
     description: str = ""
     driver: DriverName = DriverName.QEMU

@@ -61,7 +61,9 @@ class Timeline:
             return self
         if event.kind == "stage" and event.detail["stage"] in _STAGES:
             stage = Stage(event.detail["stage"])
-            return self if stage in self.stages else replace(self, stages={**self.stages, stage: event.at})
+            # mayu tells a state when it changes: a host that was running moments ago, and is again, has only its stage to tell.
+            line = replace(self, state=HostState.RUNNING) if stage is Stage.RUNNING else self
+            return line if stage in self.stages else replace(line, stages={**self.stages, stage: event.at})
         if event.kind == "ignition":
             return replace(self, config_id=str(event.detail.get("config_id", "")))
         if event.kind == "state":

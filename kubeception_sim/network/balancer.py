@@ -83,15 +83,40 @@ class Balancer:
 
         Raises BadInput for a server that is not there.
         """
-        self._service(service)
         name = f"{service}/{backend}"
-        if said := self._ask(f"set server {name} state maint").strip():
-            raise BadInput(f"the balancer has no server {name}: {said}")
+        self._set_state(service, backend, "maint")
+        self._await_silence(service, backend, grace)
+        self._ask(f"shutdown sessions server {name}")
+        self._await(lambda: "Server deleted" in self._ask(f"del server {name}"), _COMMAND_SECONDS)
+
+    def drain(self, service: str, backend: str, *, grace: float) -> None:
+        """No new connections to a server; returns when all are gone, or after `grace` seconds. Health is asked as ever.
+
+        Raises BadInput for a server that is not there.
+        """
+        self._set_state(service, backend, "drain")
+        self._await_silence(service, backend, grace)
+
+    def _await_silence(self, service: str, backend: str, grace: float) -> None:
         deadline = time.monotonic() + grace
         while self._sessions(service, backend) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        self._ask(f"shutdown sessions server {name}")
-        self._await(lambda: "Server deleted" in self._ask(f"del server {name}"), _COMMAND_SECONDS)
+
+    def admit(self, service: str, backend: str, *, within: float) -> None:
+        """Send clients to a server again, and wait until it takes them; with 0 seconds that is left to the health checks.
+
+        Raises BadInput for a server that is not there, DeadlineExceeded with what the checks say.
+        """
+        self._set_state(service, backend, "ready")
+        if within:
+            self._await(
+                lambda: any(each.up for each in self.backends() if (each.service, each.name) == (service, backend)), within
+            )
+
+    def _set_state(self, service: str, backend: str, state: str) -> None:
+        self._service(service)
+        if said := self._ask(f"set server {service}/{backend} state {state}").strip():
+            raise BadInput(f"the balancer has no server {service}/{backend}: {said}")
 
     def _service(self, name: str) -> Service:
         if name not in self._services:

@@ -6,8 +6,12 @@ has it for the servers of a datacentre. The numbers are of the range for private
 **What goes away when.** Keepalives go every 3 s, and a neighbour that is silent for 9 s has lost its routes. A neighbour
 whose connection ends keeps them until its graceful restart has run out (RFC 4724), 9 s again: time for a BIRD that is
 started anew, during which its pods are reachable.
+
+**Whom the router believes.** Nobody: it knows which subnet is whose, and takes from a host that one and no other, with the host
+itself as next hop and only system on the way. A host that says more gets nothing by it, and loses nothing but its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -16,16 +20,17 @@ from kubeception_sim.network.rack import Rack
 ROUTER_AS = 4_200_000_000
 HOLD_SECONDS = 9
 KEEPALIVE_SECONDS = 3
-POD_PREFIX = 24
+RECEIVE_MAX = 100
+"""How many subnets of one host the router keeps, refused ones included: what a host may cost the router's memory."""
 
 
 @dataclass(frozen=True)
 class RouterPlan:
-    """The router. `address` identifies it, `pods` is the range of which each host may announce subnets of 24 bits."""
+    """The router. `address` identifies it, `hosts` maps each host's address to the subnet of its pods."""
 
     address: IPv4Address
     racks: tuple[Rack, ...]
-    pods: IPv4Network
+    hosts: Mapping[IPv4Address, IPv4Network]
     asn: int = ROUTER_AS
 
 
@@ -48,9 +53,9 @@ def asn_of(address: IPv4Address) -> int:
 
 def bird_config(plan: RouterPlan) -> str:
     """The router's configuration file: one passive listener for each rack, with a session for every host that calls."""
-    return "\n".join(
-        [_ROUTER.format(plan=plan, prefix=POD_PREFIX, timers=_TIMERS), *(_listener(plan, rack) for rack in plan.racks)]
-    )
+    own = "\n".join(_OWN.format(host=host, asn=asn_of(host), subnet=subnet) for host, subnet in sorted(plan.hosts.items()))
+    router = _ROUTER.format(plan=plan, own=own, most=RECEIVE_MAX, timers=_TIMERS)
+    return "\n".join([router, *(_listener(plan, rack) for rack in plan.racks)])
 
 
 def host_bird_config(plan: HostPlan) -> str:
@@ -85,9 +90,10 @@ protocol direct {{
 protocol kernel {{
   ipv4 {{ export where source = RTS_BGP; }};
 }}
-# A host announces its own pods: a subnet of the right size, by no way but the host.
+# A host announces its own pods, by no way but the host.
 filter own_pods {{
-  if net ~ [ {plan.pods}{{{prefix},{prefix}}} ] && bgp_path.len = 1 then accept;
+  if bgp_next_hop != from then reject;
+{own}
   reject;
 }}
 template bgp host {{
@@ -96,10 +102,13 @@ template bgp host {{
   ipv4 {{
     import filter own_pods;
     import keep filtered on;  # `show route filtered`
+    receive limit {most} action block;
     export where source = RTS_BGP || source = RTS_DEVICE;
   }};
 }}
 """
+
+_OWN = "  if from = {host} && net = {subnet} && bgp_path ~ [= {asn} =] then accept;"
 
 # Within a rack BIRD leaves the next hop as it is, so hosts of one rack send to each other; across, it is the router.
 _LISTENER = """\

@@ -67,7 +67,9 @@ def _listener(service: Service) -> str:
 
 
 # A connection that one server refuses goes to the next at once (redispatch 1), so a dead server costs new clients nothing even
-# before its checks have failed. Watches are silent for minutes: only keep-alives of the kernel end them, not a timeout.
+# before its checks have failed. Watches are silent for minutes: only keep-alives of the kernel end them, not a timeout. A server
+# that is slow is not asked again before it has had five seconds to answer: handshakes that nobody waits for any more are what an
+# API server on an emulated processor suffocates of. One that is gone refuses at once, or after `timeout connect`.
 _HEAD = """\
 global
   log stdout format raw local0 notice
@@ -83,7 +85,7 @@ defaults
   option clitcpka
   option srvtcpka
   timeout connect 1s
-  timeout check 500ms
+  timeout check 5s
   timeout client 1h
   timeout server 1h
 """

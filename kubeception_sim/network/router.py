@@ -5,7 +5,7 @@ A person looks inside with `birdc -s <lab>/router/bird.ctl`, from any namespace:
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -15,8 +15,10 @@ from kubeception_sim.errors import DeadlineExceeded, HarnessError
 from kubeception_sim.lab import Lab
 from kubeception_sim.network.bird import RouterPlan, bird_config
 from kubeception_sim.network.fabric import Fabric
+from kubeception_sim.network.rack import Rack
 from kubeception_sim.run import Process, require, run, spawn
 
+ONE_SWITCH = "switch"
 READY_SECONDS = 10.0
 _COMMAND_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -56,15 +58,18 @@ class Router:
 
     @classmethod
     @contextmanager
-    def start(cls, lab: Lab, fabric: Fabric, pods: IPv4Network) -> Iterator["Router"]:
-        """BIRD as router of all racks of `fabric`, for subnets of `pods`; returns when it serves.
+    def start(cls, lab: Lab, fabric: Fabric, hosts: Mapping[IPv4Address, IPv4Network]) -> Iterator["Router"]:
+        """BIRD as router of all racks of `fabric`, or of its one switch; returns when it serves.
 
+        `hosts` maps the addresses of hosts to the subnets of their pods: what each may announce, and nothing else.
         Raises MissingTool without BIRD, HarnessError with the end of its log when it does not come up.
         """
         require("bird", "bird2")
         folder = lab.subdirectory("router")
         config, socket = folder / "bird.conf", folder / "bird.ctl"
-        config.write_text(bird_config(RouterPlan(fabric.address.ip, fabric.racks, pods)))
+        # On a fabric of one switch the hosts send to each other; which subnet is whose they still learn here.
+        switches = fabric.racks or (Rack(ONE_SWITCH, fabric.address),)
+        config.write_text(bird_config(RouterPlan(fabric.address.ip, switches, hosts)))
         argv = ("bird", "-f", "-c", config, "-s", socket, "-P", folder / "bird.pid")
         with spawn(argv, log=folder / "bird.log", env=lab.env, namespace=fabric.namespace) as process:
             router = cls(process, socket, config)

@@ -29,25 +29,34 @@ class Turn:
     restarts: tuple[str, ...]
 
 
-def ends(cert: str) -> datetime:
-    """When a certificate ends, in UTC. Raises BadInput for what is no certificate."""
+def read(cert: str) -> x509.Certificate:
+    """A certificate from its PEM. Raises BadInput for what is none."""
     try:
-        return x509.load_pem_x509_certificate(cert.encode()).not_valid_after_utc
+        return x509.load_pem_x509_certificate(cert.encode())
     except ValueError as error:
         raise BadInput(f"not a certificate: {error}") from error
 
 
-def plan(held: Iterable[Held], before: datetime, users: Mapping[str, tuple[str, ...]]) -> tuple[Turn, ...]:
-    """The turns after which no certificate of `held` ends before `before` (aware; one that ends right then is kept).
+def ends(cert: str) -> datetime:
+    """When a certificate ends, in UTC. Raises BadInput for what is no certificate."""
+    return read(cert).not_valid_after_utc
 
-    Hosts keep the order that they have in `held`, and each has one turn: while one restarts, the others serve. `users` maps the
+
+def due(held: Iterable[Held], before: datetime) -> tuple[Held, ...]:
+    """Those of `held` that end before `before` (aware); one that ends right then is kept."""
+    return tuple(each for each in held if ends(each.cert) < before)
+
+
+def plan(chosen: Iterable[Held], users: Mapping[str, tuple[str, ...]]) -> tuple[Turn, ...]:
+    """The turns after which every certificate of `chosen` is a new one.
+
+    Hosts keep the order that they have in `chosen`, and each has one turn: while one restarts, the others serve. `users` maps the
     name of a certificate to what must start again for it; a turn restarts each of them once, in the order of `users`.
     """
-    due: dict[str, dict[str, Request]] = {}
-    for each in held:
-        if ends(each.cert) < before:
-            due.setdefault(each.host, {})[each.name] = each.request
-    return tuple(Turn(host, renewed, _restarts(renewed, users)) for host, renewed in due.items())
+    wanted: dict[str, dict[str, Request]] = {}
+    for each in chosen:
+        wanted.setdefault(each.host, {})[each.name] = each.request
+    return tuple(Turn(host, renewed, _restarts(renewed, users)) for host, renewed in wanted.items())
 
 
 def renew(by: Authority, turn: Turn) -> dict[str, Issued]:

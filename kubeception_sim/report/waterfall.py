@@ -8,6 +8,7 @@ from kubeception_sim.model.results import RunResult, Span
 
 _TAIL = 0.05  # how much of the axis follows the last arrival, so that "running" can be seen
 _PATIENCE = 2.0  # a wait that ran out is drawn to this multiple of the last sign of life, or it would squeeze all the rest
+_MARKED = ("kill-worker", "fault", "undo")  # what is done to a rack that is on
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -78,7 +79,7 @@ def waterfall(result: RunResult) -> Waterfall | None:
         tuple(
             Mark(step.start - origin, step.title)
             for step in result.steps
-            if step.do == "kill-worker" and 0 <= step.start - origin <= length
+            if step.do in _MARKED and 0 <= step.start - origin <= length
         ),
     )
 

@@ -22,6 +22,7 @@ from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.plan import BringUp, Plan, plan
 from kubeception_sim.model.results import CheckResult, HostResult, RunResult, Span, StepResult
 from kubeception_sim.model.scenario import Scenario
+from kubeception_sim.scenario.faulting import Episode
 from kubeception_sim.scenario.live import Screen
 from kubeception_sim.scenario.observer import Clock, Observer
 from kubeception_sim.scenario.standing import Standing
@@ -31,19 +32,34 @@ T = TypeVar("T")
 
 CONSOLE_LINES = 25
 
-Hold = Callable[[Bench, bool], None]
-"""Called with everything that stands, and whether all went well so far."""
+
+class Hold:
+    """Who is told how far a run has come, and may keep all standing when its steps are over. This one is not interested."""
+
+    def begun(self, lab: Lab) -> None:
+        """There is a lab, with nothing in it yet."""
+
+    def stands(self, bench: Bench) -> None:
+        """All is brought up; the steps come next."""
+
+    def over(self, bench: Bench | None, problem: str) -> None:
+        """The steps are over: well, or with a `problem`. There is no bench when it was the bringing up that failed.
+
+        Nothing is taken down before this returns.
+        """
+
+    def ends(self) -> None:
+        """However it came: all goes down from now on. Must not raise."""
 
 
 def run(scenario: Scenario, *, out: Path, keep: bool, console: Console, quiet: bool, hold: Hold | None = None) -> RunResult:
     """Run a scenario and write report.json, report.html and the logs into `out`.
 
-    `hold` is called when all steps are done and everything still stands. A failure of harness or environment is in the result
-    (`error`). Raises OSError when `out` cannot be written, and KeyboardInterrupt again after Ctrl-C or SIGTERM, when all is
-    down and reported.
+    `hold` decides when it all goes down again. A failure of harness or environment is in the result (`error`). Raises OSError
+    when `out` cannot be written, and KeyboardInterrupt again after Ctrl-C or SIGTERM, when all is down and reported.
     """
     with _terminated_like_interrupted():
-        return _Run(plan(scenario), out, keep, console, quiet, hold).execute()
+        return _Run(plan(scenario), out, keep, console, quiet, hold or Hold()).execute()
 
 
 @contextmanager
@@ -79,7 +95,7 @@ class _Run:
     keep: bool
     console: Console
     quiet: bool
-    hold: Hold | None = None
+    hold: Hold
     clock: Clock = field(default_factory=Clock)
     accelerator: Accelerator = Accelerator.NONE
     steps: list[StepResult] = field(default_factory=list)
@@ -94,7 +110,9 @@ class _Run:
         self.observer = Observer(self.scenario, self.clock)
         self.screen = Screen(self.scenario, self.observer, self.clock, self.console, quiet=self.quiet)
         self.standing: Standing | None = None
+        self.bench: Bench | None = None
         self.probes: dict[str, ApiProbe] = {}
+        self.faults: list[Episode] = []
 
     def execute(self) -> RunResult:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -102,17 +120,15 @@ class _Run:
         try:
             with self.screen.shown():
                 try:
-                    bench = self._bring_up(stack)
-                    good = self._all_steps(bench)
-                    if self.hold:
-                        self.hold(bench, good)
+                    problem = self._up_and_through(stack)
                 finally:
                     self._look_around()
-        except KubeceptionError as error:
-            self._blame(error)
+                self.hold.over(self.bench, problem)
         except KeyboardInterrupt:
             self.error = "interrupted"
             raise
+        except KubeceptionError as error:  # of the hold: what runs and steps raise is in the result already
+            self._blame(error)
         except BaseException as bug:
             self.error = f"a bug of the harness: {bug!r}"
             raise
@@ -122,6 +138,16 @@ class _Run:
             report.write(result, self.out)
         return result
 
+    def _up_and_through(self, stack: ExitStack) -> str:
+        """Bring up and do the steps; what went wrong, empty for nothing."""
+        try:
+            self.bench = self._bring_up(stack)
+            self.hold.stands(self.bench)
+            return self._all_steps(self.bench)
+        except KubeceptionError as error:
+            self._blame(error)
+            return error.message
+
     def _blame(self, error: KubeceptionError) -> None:
         told = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
         self.error = f"{self.error}\n{told}".lstrip()
@@ -130,6 +156,7 @@ class _Run:
         """A teardown that fails is an error of the run, and no reason to keep its results from anybody."""
         try:
             with _uninterrupted():
+                self.hold.ends()
                 stack.close()
         except KubeceptionError as error:
             self._blame(error)
@@ -144,6 +171,7 @@ class _Run:
         if self.keep:
             self.console.print(f"keeping {lab.directory}", soft_wrap=True)
         stack.callback(self._keep_logs, lab)
+        self.hold.begun(lab)
         standing = self.standing = Standing(self.scenario, lab, stack, self.screen.progress)
         image = stand(BringUp.IMAGE, standing.image)
         fabric = stand(BringUp.FABRIC, standing.fabric)
@@ -164,18 +192,22 @@ class _Run:
             checks=self.checks,
             outer=outer,
             probes=self.probes,
+            faults=self.faults,
             stack=stack.enter_context(ExitStack()),
             say=self.screen.say,
         )
 
-    def _all_steps(self, bench: Bench) -> bool:
-        """Whether all went well. What fails is written down by _timed; what would follow could only repeat it."""
+    def _all_steps(self, bench: Bench) -> str:
+        """Do them; what the last one failed with, empty when all went well.
+
+        What fails is written down by _timed; what would follow could only repeat it.
+        """
         for step, part in self.plan.steps:
             try:
                 self._timed(part.do, part.title, lambda step=step: carry_out(step, bench))  # type: ignore[misc]
-            except Failed:
-                return False
-        return True
+            except Failed as error:
+                return f"{part.title}: {error}"
+        return ""
 
     def _timed(self, do: str, title: str, action: Callable[[], T]) -> T:
         """Do something, and write down how long it took and how it ended."""
@@ -243,6 +275,7 @@ class _Run:
         probes = tuple(probe.result() for probe in self.probes.values())
         measured = budgets.Measured(timelines, self.steps, {probe.name: probe for probe in probes})
         spans = [Span("", step.do, step.start, step.end) for step in self.steps]
+        spans += [Span("", f"fault {each.name}", each.began, ended if each.ended is None else each.ended) for each in self.faults]
         spans += [span for line in timelines.values() for span in line.spans(ended)]
         return RunResult(
             scenario=scenario.name,

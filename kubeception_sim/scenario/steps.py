@@ -16,6 +16,7 @@ from kubeception_sim.giantnetes.bringup import OuterCluster
 from kubeception_sim.lab import Lab
 from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
+from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.results import CheckResult
 from kubeception_sim.model.scenario import (
     Await,
@@ -31,6 +32,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
+from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
 
@@ -57,8 +59,19 @@ class Bench:
     checks: list[CheckResult] = field(default_factory=list)
     outer: OuterCluster | None = None
     probes: dict[str, ApiProbe] = field(default_factory=dict)
+    faults: list[Episode] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
     say: Callable[[str], None] = lambda _: None  # how far a long step is
+
+    @property
+    def power(self) -> Watched:
+        """The machines' switches."""
+        return Watched(self.observer, self.clock, lambda: [episode.fault for episode in self.lasting.values()])
+
+    @property
+    def lasting(self) -> dict[str, Episode]:
+        """The faults that are there now, by name."""
+        return {episode.name: episode for episode in self.faults if episode.lasts}
 
 
 def carry_out(step: Step, bench: Bench) -> None:
@@ -78,10 +91,13 @@ def carry_out(step: Step, bench: Bench) -> None:
             _start_probe(step, bench)
         case Settle():
             _settle(step, bench)
+        case Inject():
+            _inject(step, bench)
+        case Undo():
+            _undo(step, bench)
         case PowerOff():
             for name in _names(step.machines, bench):
-                bench.machines[name].kill()
-                bench.observer.update(name, lambda line: line.power_off(bench.clock.now()))
+                bench.power.off(bench.machines[name])
 
 
 def _names(named: Sequence[str], bench: Bench) -> tuple[str, ...]:
@@ -93,9 +109,20 @@ def _power_on(step: PowerOn, bench: Bench) -> None:
         if index and step.stagger.seconds:
             # The one wait that is for time itself: it is what the scenario asks for.
             time.sleep(step.stagger.seconds)
-        now = bench.clock.now()
-        bench.observer.update(name, lambda line, now=now: line.power_on(now))  # type: ignore[misc]
-        bench.machines[name].start()
+        bench.power.on(bench.machines[name])
+
+
+def _inject(step: Inject, bench: Bench) -> None:
+    fault = make(step, bench.scenario, bench.machines, bench.namespace, bench.power)
+    fault.begin()
+    bench.faults.append(Episode(step.name, fault, bench.clock.now()))
+    bench.stack.callback(undoing(bench.faults[-1]))
+
+
+def _undo(step: Undo, bench: Bench) -> None:
+    episode = bench.lasting[step.fault]
+    episode.fault.end()
+    episode.ended = bench.clock.now()
 
 
 def _await(step: Await, bench: Bench) -> None:

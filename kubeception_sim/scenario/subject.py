@@ -23,6 +23,7 @@ from kubeception_sim.network import BRIDGE, Fabric, bridge_of
 from kubeception_sim.run import Process, run, spawn
 
 PORT = 4081
+ADMIN = ("127.0.0.1", 4080)  # for who is on mayu's own machine, and that is the fabric
 TFTP_ROOT = Path("/usr/lib/ipxe")
 START_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
@@ -39,6 +40,8 @@ _KERNEL_ARGUMENTS = (
     "net.ifnames=0",
     "rd.systemd.gpt_auto=0",
     "systemd.gpt_auto=0",
+    # Ciphers would test themselves at every start of the kernel, on an emulated processor for seconds.
+    "cryptomgr.notests",
 )
 # iPXE has asked DHCP already; asking again in the initrd costs seconds on an emulated CPU.
 _STATIC_ADDRESS = "ip={{ host.address }}::{{ network.gateway }}:{{ network.netmask }}::eth0:none"
@@ -171,24 +174,36 @@ class Mayu:
 
     def get(self, path: str) -> Any:
         """GET a JSON document. Raises HarnessError when it does not answer as it should."""
-        connection = HTTPConnection(str(self._address), PORT, timeout=ANSWER_SECONDS)
+        return self._ask("GET", path, (str(self._address), PORT))
+
+    def config(self, host: str) -> Any:
+        """The Ignition config that a host would be served now, decoded. Nothing is noted. Raises HarnessError as `get` does."""
+        return self._ask("GET", f"/v1/hosts/{host}/ignition", ADMIN)
+
+    def give(self, host: str, values: Mapping[str, Any]) -> None:
+        """Lay values over those of the host's template, as an operator does. Raises HarnessError as `get` does."""
+        self._ask("PATCH", f"/v1/hosts/{host}", ADMIN, json.dumps({"values": values}))
+
+    def _ask(self, method: str, path: str, where: tuple[str, int], body: str | None = None) -> Any:
+        asked = f"{method} {path}"
+        connection = HTTPConnection(*where, timeout=ANSWER_SECONDS)
         try:
             connection.sock = self._connect()
             connection.sock.settimeout(ANSWER_SECONDS)
-            connection.sock.connect((str(self._address), PORT))
-            connection.request("GET", path)
+            connection.sock.connect(where)
+            connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            body = answer.read()
+            told = answer.read()
         except (OSError, HTTPException) as error:
-            raise HarnessError(f"mayu does not answer GET {path}: {error}") from error
+            raise HarnessError(f"mayu does not answer {asked}: {error}") from error
         finally:
             connection.close()
         if answer.status != 200:
-            raise HarnessError(f"mayu answers GET {path} with {answer.status}: {body.decode(errors='replace').strip()}")
+            raise HarnessError(f"mayu answers {asked} with {answer.status}: {told.decode(errors='replace').strip()}")
         try:
-            return json.loads(body)
+            return json.loads(told)
         except ValueError as error:
-            raise HarnessError(f"mayu answers GET {path} with no JSON: {error}") from error
+            raise HarnessError(f"mayu answers {asked} with no JSON: {error}") from error
 
     def workers(self) -> dict[str, tuple[int, bool]]:
         """Worker -> (pid, ready)."""

@@ -178,6 +178,11 @@ def test_its_address_answers(bench: Bench, booted: Machine) -> None:
     assert answered.code == 0, answered.stdout
 
 
+def test_its_port_in_the_fabric_has_its_name(bench: Bench, booted: Machine) -> None:
+    told = run(["ip", "link", "show", "dev", booted.link], timeout=ASK_SECONDS, namespace=bench.fabric.namespace).stdout
+    assert f"alias {booted.spec.name}" in told
+
+
 def test_it_is_provisioned_by_its_config(booted: Machine) -> None:
     assert booted.execute(("cat", "/run/greeting"), timeout=ASK_SECONDS).stdout == "provisioned\n"
     assert booted.execute(("hostname",), timeout=ASK_SECONDS).stdout.strip() in (booted.spec.name, "localhost")

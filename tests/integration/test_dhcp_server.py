@@ -222,6 +222,17 @@ def test_a_relayed_discover_is_answered_to_the_relay_with_its_option_82(server: 
     }
 
 
+def test_relays_with_ports_of_their_own_each_have_their_own_answer(server: Server) -> None:
+    asked = dhcp4.build(discover(giaddr=LOOPBACK, hops=1, options={53: b"\1", 82: b"\x13\0"}))
+    for _ in range(2):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+            agent.bind(("127.0.0.1", 0))
+            agent.settimeout(SECONDS)
+            agent.sendto(asked, server.socket.getsockname())
+            offer = dhcp4.parse(agent.recv(2048))
+        assert (str(offer.yiaddr), offer.options[82]) == ("127.0.0.5", b"\x13\0")
+
+
 def test_only_what_was_asked_for_is_sent_of_what_may_be_left_out(server: Server, relay: socket.socket) -> None:
     offer = ask(server, relay, discover(giaddr=LOOPBACK, options={53: b"\1", 55: bytes((1,))}))
     assert Option.SUBNET_MASK in offer.options

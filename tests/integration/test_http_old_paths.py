@@ -167,3 +167,22 @@ def test_a_host_still_reports_for_itself_under_the_old_path(face: Faces) -> None
     assert told.status_code == 202
     host = face.get("/v1/hosts/KC-1")
     assert (host["state"], host["facts"]["os_version"]) == ("running", "3510")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/", 200, "this is the boot face of mayu; iPXE starts at /boot.ipxe"),
+        ("GET", "/%3Cb%3E", 404, "there is nothing at /<b>"),
+        ("GET", "/host/KC-1/boot_complete", 405, "/host/KC-1/boot_complete has no such method; it has OPTIONS, PUT"),
+        ("PUT", "/host/KC-1/stage/%3Cb%3E", 404, "a host cannot report the stage '<b>'"),
+    ],
+)
+def test_what_the_boot_face_says_is_text_and_no_page(face: Faces, method: str, path: str, status: int, text: str) -> None:
+    answer = face.tell(method, path)
+    assert (answer.status_code, answer.mimetype, answer.text) == (status, "text/plain", f"{text}\n")
+
+
+def test_what_is_not_there_is_named(face: Faces) -> None:
+    assert face.ask("GET", "/v1/nothing").json["detail"] == "there is nothing at /v1/nothing"
+    assert face.ask("PUT", "/v1/hosts").json["detail"] == "/v1/hosts has no such method; it has GET, HEAD"

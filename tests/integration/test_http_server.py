@@ -106,7 +106,7 @@ def running(path: Path, more: str = "", ca: trustme.CA | None = None) -> Iterato
                 lambda: Desk("admin-1", found.settings, lambda: SqliteStore(found.settings.state)),
                 listener,
                 found.settings.admin.tls,
-                found.renderer,
+                found,
                 stop_read,
                 ready,
             )

@@ -14,7 +14,7 @@ import pytest
 
 import kubeception_sim.scenario as runner
 from kubeception_sim import cli, doctor, report
-from kubeception_sim.doctor import Finding
+from kubeception_sim.doctor import Group, Part, Status, Thing
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.model.results import RunResult
 from kubeception_sim.model.scenario import Scenario
@@ -132,7 +132,7 @@ def test_completion_is_a_script_for_the_shell(program: Program, shell: str) -> N
 
 def test_completion_knows_the_verbs(program: Program) -> None:
     ran = program(_KUBECEPTION_COMPLETE="bash_complete", COMP_WORDS="kubeception d", COMP_CWORD="1")
-    assert ran.stdout == "plain,doctor\n"
+    assert ran.stdout == "plain,doctor\nplain,down\n"
 
 
 def test_python_m_is_the_same_program(folder: Path) -> None:
@@ -274,39 +274,32 @@ def test_a_bug_is_a_traceback_and_not_a_failure_of_the_subject(stand_in: Runner,
 # --- doctor, gc, image
 
 
-def test_doctor_tells_what_it_tried(program: Program) -> None:
-    ran = program("doctor", "--json")
-    document = json.loads(ran.stdout)
-    assert sorted(document) == ["accelerator", "attempts", "findings", "ok", "schema"]
-    assert ran.returncode == (0 if document["ok"] else 2)
-    assert document["ok"] == all(one["ok"] for one in document["findings"] if one["required"])
-    assert all(sorted(one) == ["detail", "fix", "ok", "required", "what"] for one in document["findings"])
-    assert all(one["fix"] or one["ok"] or one["what"] == "guest boots" for one in document["findings"])
-    assert document["accelerator"] in ("kvm", "tcg", "none")
-    assert [one["ok"] for one in document["attempts"]][-1:] == ([True] if document["accelerator"] != "none" else [])
-
-
 def test_doctor_for_people_names_the_fix_and_ends_with_a_verdict(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Thing("network namespace", Group.NETWORK, "every fabric", "run as root", frozenset((Part.FABRIC,)))
+    builder = Thing("mmdebstrap", Group.TOOLS, "makes the testbed OS", "apt-get install mmdebstrap", frozenset((Part.IMAGE,)))
+    kvm = Thing("KVM", Group.GUESTS, "fast guests", "buy one")
     findings = [
-        Finding("network namespace", True, ""),
-        Finding("mmdebstrap", False, "mmdebstrap is not installed", "apt-get install mmdebstrap"),
-        Finding("guest boots", False, "kvm: /dev/kvm does not exist; tcg: no sign of life in time"),
-        Finding("KVM", False, "not here", "buy one", required=False),
+        network.found(Status.OK, ""),
+        builder.found(Status.MISSING, "not installed"),
+        kvm.found(Status.MISSING, "not here"),
     ]
-    monkeypatch.setattr(doctor, "examine", lambda cache: findings)
-    code, out, _ = call("doctor")
-    assert code == 2
-    assert out.splitlines() == [
-        "ok    network namespace",
-        "FAIL  mmdebstrap         mmdebstrap is not installed",
-        "      fix: apt-get install mmdebstrap",
-        "FAIL  guest boots        kvm: /dev/kvm does not exist; tcg: no sign of life in time",
-        "note  KVM                not here",
-        "      fix: buy one",
-        "",
-        "accelerator NONE: no guest got as far as its network boot",
-        "",
-        "scenarios cannot run here: 2 to fix",
+    monkeypatch.setattr(doctor, "examine", lambda *_: findings)
+    code, out, _ = call("doctor", "namespace")
+    assert code == 1
+    assert [line.split() for line in out.splitlines() if line.strip()] == [
+        ["guests"],
+        ["!", "KVM", "not", "here"],
+        ["for:", "fast", "guests"],
+        ["fix:", "buy", "one"],
+        ["network"],
+        ["✓", "network", "namespace", "every", "fabric"],
+        ["tools"],
+        ["✗", "mmdebstrap", "not", "installed"],
+        ["for:", "makes", "the", "testbed", "OS"],
+        ["fix:", "apt-get", "install", "mmdebstrap"],
+        ["drivers"],
+        ["✗", "namespace", "mmdebstrap:", "not", "installed"],
+        ["namespace", "does", "not", "work", "here"],
     ]
 
 

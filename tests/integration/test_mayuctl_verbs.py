@@ -67,6 +67,8 @@ def test_values_are_json_or_text_and_what_breaks_the_config_is_refused(ctl: Ctl)
     assert ctl.out("override", "node-1", "release", "--text", "12.10") == "node-1 has release of its own\n"
     assert ctl.json("status", "node-1")["values"] == {"word": "new", "disks": ["/dev/sda"], "release": "12.10"}
     assert ctl.out("override", "node-1", "word", "--remove") == "node-1 has no word of its own\n"
+    assert "VALUE begins as JSON does, and is none" in ctl.refused("override", "node-1", "disks", '["/dev/sda"', code=2)[-1]
+    assert ctl.out("override", "node-1", "note", "--text", "[sic]") == "node-1 has note of its own\n"
     assert "word" not in ctl.json("status", "node-1")["values"]
     why, where = ctl.refused("override", "node-1", "word", '{"a": 1}')
     assert why == "mayuctl: the host's config would not be valid"
@@ -203,6 +205,12 @@ def test_the_server_is_looked_into(ctl: Ctl) -> None:
         ["disk", "os", "once", "1"],
     ]
     assert ctl.json("workers") == []
+    for words, nothing in (
+        (("history", "node-2"), "nothing has happened to node-2 yet\n"),
+        (("events", "--kind", "flood"), "no event fits\n"),
+        (("events", "--kind", "flood", "--json"), ""),
+    ):
+        assert (ctl(*words).stdout, ctl(*words).stderr) == ("", nothing)
     ctl.refused("status", "nobody")
     assert ["admin-1", "http.refused", "404", "1"] in [line.split() for line in ctl.out("counters").splitlines()]
 

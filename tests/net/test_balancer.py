@@ -132,6 +132,29 @@ def test_a_connection_to_a_server_that_goes_down_is_ended(api: Api, stack: ExitS
         assert watch.recv(1) == b""
 
 
+def test_a_drained_server_gets_no_new_connections_and_keeps_the_old_until_it_is_admitted(api: Api, stack: ExitStack) -> None:
+    api.serve(stack, "m1")
+    balancer = stack.enter_context(Balancer.start(api.lab, api.fabric, (service("m1", "m2"),)))
+    settled(balancer, m1=True, m2=False)
+    with pytest.raises(DeadlineExceeded, match="m2"):
+        balancer.admit("api", "m2", within=0.5)
+    with api.fabric.socket() as watch:
+        watch.settimeout(0.5)
+        watch.connect((str(HERE), 6443))
+        api.serve(stack, "m2")
+        settled(balancer, m1=True, m2=True)
+        began = time.monotonic()
+        balancer.drain("api", "m1", grace=0.5)
+        assert time.monotonic() - began >= 0.5, "the watch has not ended"
+        assert {api.ask() for _ in range(8)} == {"m2"}
+        with pytest.raises(TimeoutError):
+            watch.recv(1)
+    with pytest.raises(BadInput, match="no server api/m3"):
+        balancer.drain("api", "m3", grace=0)
+    balancer.admit("api", "m1", within=UP_SECONDS)
+    assert {api.ask() for _ in range(8)} == {"m1", "m2"}
+
+
 def test_a_server_that_is_not_ready_gets_no_connections(api: Api, stack: ExitStack) -> None:
     for name in ("m1", "m2"):
         api.serve(stack, name)

@@ -136,6 +136,25 @@ def test_who_asks_for_a_reload_learns_what_came_of_it(lan: Lan, config: Config, 
     assert (refused.accepted, refused.generation, len(refused.problems) > 0) == (False, 2, True)
 
 
+def test_a_plan_against_what_runs_sees_a_change_until_it_is_loaded(lan: Lan, config: Config, start_mayu: StartMayu) -> None:
+    for number in (5, 6):
+        config.host(number)
+    mayu = start_mayu()
+    words = ("plan", "--config", str(mayu.config), "--against-running", "http://127.0.0.1:4080", "--json", "--exit-code")
+
+    def planned() -> tuple[int, dict[str, int]]:
+        ran = lan.run(lan.server, sys.executable, "-m", "mayu_py", *words, check=False)
+        return ran.returncode, json.loads(ran.stdout)["summary"]
+
+    assert planned() == (0, {"added": 0, "removed": 0, "changed": 0, "unchanged": 2})
+    config.data["hosts"].pop()
+    config.host(7)
+    config.write()
+    assert planned() == (2, {"added": 1, "removed": 1, "changed": 0, "unchanged": 1})
+    reload(mayu)
+    assert planned() == (0, {"added": 0, "removed": 0, "changed": 0, "unchanged": 2})
+
+
 def test_a_port_that_is_taken_refuses_the_reload_and_a_free_one_is_moved_to(
     lan: Lan, config: Config, start_mayu: StartMayu
 ) -> None:

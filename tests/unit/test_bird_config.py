@@ -11,9 +11,18 @@ PODS = IPv4Network("10.60.0.0/16")
 HOST = IPv4Address("10.77.1.11")
 
 
-def test_the_router_listens_in_every_rack() -> None:
+def test_the_router_listens_in_every_rack_and_knows_which_subnet_is_whose() -> None:
     racks = (Rack("a", IPv4Interface("10.77.1.1/24")), Rack("b", IPv4Interface("10.77.2.1/24")))
-    assert bird_config(RouterPlan(IPv4Address("10.77.0.1"), racks, PODS)) == (GOLDEN / "router.conf").read_text()
+    hosts = {
+        IPv4Address("10.77.2.11"): IPv4Network("10.60.3.0/24"),
+        HOST: IPv4Network("10.60.1.0/24"),
+        IPv4Address("10.77.1.12"): IPv4Network("10.60.2.0/24"),
+    }
+    assert bird_config(RouterPlan(IPv4Address("10.77.0.1"), racks, hosts)) == (GOLDEN / "router.conf").read_text()
+
+
+def test_a_router_that_knows_no_host_takes_nothing() -> None:
+    assert "accept" not in bird_config(RouterPlan(IPv4Address("10.77.0.1"), (), {}))
 
 
 def test_a_host_calls_its_router_and_announces_its_own_pods() -> None:

@@ -11,7 +11,7 @@ from mayu_py.core.exchange import DhcpKind, DhcpRequest, Lease
 from mayu_py.core.hosts import Host, Identity, Mac, Uuid
 from mayu_py.core.networks import DhcpMode, Network, Route
 from mayu_py.core.settings import Settings
-from mayu_py.services.dhcp_messages import understand
+from mayu_py.services.dhcp_messages import Packet, relay_port, understand
 from mayu_py.services.dhcp_replies import Replies
 from mayu_py.wire import Malformed, dhcp4
 from mayu_py.wire.dhcp4 import Message, MessageType, Op
@@ -214,3 +214,23 @@ def test_where_a_reply_goes(kind: MessageType, giaddr: IPv4Address, ciaddr: IPv4
     ]
     expected = next(where for applies, where in table if applies)
     assert dhcp4.destination(message({}, giaddr=giaddr, ciaddr=ciaddr, flags=flags), kind, yiaddr) == expected
+
+
+# RFC 8357: that the sub-option is there is all that it says, and it counts only in what a relay has passed on.
+@pytest.mark.parametrize(
+    ("option82", "giaddr", "port"),
+    [
+        (b"\x13\0", GIADDR, 1067),
+        (b"\x13\2\4\x2b", GIADDR, 1067),
+        (b"\1\4port\x13\0\5\4\x0a\1\0\0", GIADDR, 1067),
+        (b"\1\4port", GIADDR, 67),
+        (None, GIADDR, 67),
+        (b"\x13\0", dhcp4.ZERO, 68),
+    ],
+)
+def test_a_relay_that_says_so_is_answered_at_the_port_that_it_sent_from(
+    option82: bytes | None, giaddr: IPv4Address, port: int
+) -> None:
+    asked = message({} if option82 is None else {82: option82}, giaddr=giaddr)
+    packet = Packet(asked, understand(asked), relay_port=relay_port(asked, 1067))
+    assert packet.destination(MessageType.OFFER, GIVEN) == (GIVEN if giaddr == dhcp4.ZERO else giaddr, port)

@@ -17,11 +17,10 @@ from mayu_py.core.discovery import (
     Cluster,
     Conditions,
     Watch,
-    of_text,
     read_size,
-    to_text,
     unknown,
 )
+from mayu_py.store.discovery import of_text, to_text
 
 TOKEN = "0123456789abcdef" * 2
 KEY = f"/_etcd/registry/{TOKEN}"

@@ -11,8 +11,9 @@ from ignition.document import DocumentError, load, to_data
 from ignition.legacy import migrate
 from ignition.model import encode
 from ignition.render import Template
-from mayu_py.importing.go_expressions import Scope, Untranslatable, translate
+from mayu_py.importing.go_expressions import translate
 from mayu_py.importing.go_templates import BadTemplate, parse
+from mayu_py.importing.go_values import Scope, Untranslatable
 from mayu_py.importing.report import Fate, Journal
 from mayu_py.importing.templates import translate as translate_template
 from mayu_py.importing.yaml_text import dump

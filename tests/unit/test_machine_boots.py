@@ -39,7 +39,8 @@ def test_a_config_with_a_url_is_fetched_from_there() -> None:
     assert kernel_command_line(boot, spec(boot), BASE) == (
         "ignition.firstboot ignition.platform.id=metal ignition.config.url=http://10.77.0.1:4081/ignition?serial=SN-1 "
         f"testbed.rootfs={BASE}/rootfs testbed.sha256={'ab' * 32} ip=10.77.1.11::10.77.1.1:255.255.255.0::eth0:none "
-        "console=ttyS0 net.ifnames=0 rd.systemd.gpt_auto=0 systemd.gpt_auto=0 testbed.report=http://10.77.0.1:4081/host/SN-1"
+        "console=ttyS0 net.ifnames=0 rd.systemd.gpt_auto=0 systemd.gpt_auto=0 cryptomgr.notests "
+        "testbed.report=http://10.77.0.1:4081/host/SN-1"
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kubeception_sim.machines.cable import Cable
 from kubeception_sim.machines.docker_boot import Orders
-from kubeception_sim.machines.docker_cable import Cable
 from kubeception_sim.machines.docker_container import ENTRY, Container
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "machines"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeception_sim.model.boot import Accelerator
-from kubeception_sim.model.results import RunResult
+from kubeception_sim.model.results import RunResult, StepResult
 from kubeception_sim.report.html import as_html, seconds
 from kubeception_sim.report.waterfall import Segment, waterfall
 from tests.golden.report import runs
@@ -161,6 +161,13 @@ def test_what_the_harness_did_to_the_rack_is_marked_on_the_axis() -> None:
     assert [(mark.at, mark.title) for mark in chart.marks] == [(4.0, "kill-worker tftp, back within 10s")]
     page = as_html(runs.passed())
     assert f'<span style="left:{100 * 4.0 / chart.length:.2f}%">kill-worker tftp, 4.0 s</span>' in page
+
+
+def test_faults_are_marked_where_they_begin_and_end() -> None:
+    steps = (StepResult("fault", "fault split: partition a from b, c", 14.0, 14.1), StepResult("undo", "undo split", 20.0, 20.1))
+    chart = waterfall(replace(runs.passed(), steps=steps))
+    assert chart is not None
+    assert [(mark.at, mark.title) for mark in chart.marks] == [(4.0, "fault split: partition a from b, c"), (10.0, "undo split")]
 
 
 def test_a_machine_that_stays_silent_is_drawn() -> None:

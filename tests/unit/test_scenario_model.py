@@ -223,12 +223,20 @@ def test_a_machine_cannot_be_powered_off_twice() -> None:
     )
 
 
-@pytest.mark.parametrize("section", ["machines", "steps"])
-def test_a_scenario_without_a_section_is_told_so(section: str) -> None:
+def _without(section: str) -> str:
     start = SCENARIO.index(f"{section}:\n")
     end = min(at for word in ("machines:", "steps:", "budgets:") if (at := SCENARIO.find(f"\n{word}", start) + 1) > start)
-    empty = SCENARIO[:start] + f"{section}: []\n" + SCENARIO[end:]
-    assert any(line.endswith(f"error: {section}: at least one is needed") for line in problems(empty))
+    return SCENARIO[:start] + f"{section}: []\n" + SCENARIO[end:]
+
+
+def test_a_scenario_without_machines_is_told_so() -> None:
+    assert any(line.endswith("error: machines: at least one is needed") for line in problems(_without("machines")))
+
+
+def test_a_scenario_without_steps_switches_everything_on_and_waits_until_it_runs() -> None:
+    on, running = parse(_without("steps"), "rack.yaml", lambda path: True).steps
+    assert on == PowerOn("power-on")
+    assert running == Await("await", Duration(600), state=HostState.RUNNING)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_mayus_opinion_of_the_state_is_taken_over() -> None:
     assert follow(ON, state(11.0, "installing"), state(12.0, "running")).state is HostState.RUNNING
 
 
+def test_a_host_that_boots_again_within_moments_runs_by_its_stage_alone() -> None:
+    """mayu has not heard of the power-off: to it the host was running all the time, so there is no event of its state."""
+    line = follow(ON, stage(12.0, "running"), state(12.0, "running")).power_on(13.0)
+    assert line.state is HostState.CONFIGURED
+    assert follow(line, stage(14.0, "running")).state is HostState.RUNNING
+
+
 def test_a_host_that_says_it_failed_has_failed() -> None:
     line = ON.observe(Event(1, 30.0, "KC-1", "failed", {"text": "no config"}))
     assert (line.state, line.failure) == (HostState.FAILED, "no config")

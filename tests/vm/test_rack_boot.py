@@ -23,7 +23,7 @@ def run(scenario: str, out: Path) -> tuple[subprocess.CompletedProcess[str], dic
 def _nothing_is_left_behind() -> Any:
     before = Traces.now(LABS)
     yield
-    assert Traces.now(LABS) == before
+    assert not Traces.now(LABS).since(before)
 
 
 def test_a_rack_of_both_firmwares_boots_and_is_checked(tmp_path: Path) -> None:

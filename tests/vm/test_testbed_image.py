@@ -165,7 +165,7 @@ def booted(
     # fmt: off
     argv: list[str | Path] = [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-M", "pc", "-cpu", "qemu64", "-accel", "tcg,thread=multi,tb-size=256", "-m", str(memory_mib), "-smp", "1",
+        "-M", "pc", "-cpu", "qemu64", "-accel", "tcg,thread=multi,tb-size=1024", "-m", str(memory_mib), "-smp", "1",
         "-netdev", "user,id=lan" + (f",hostfwd=tcp:{ssh}:22-:22" if ssh else ""),
         "-device", "virtio-net-pci,netdev=lan", "-device", "virtio-rng-pci",
         "-serial", f"file:{folder / 'console'}",

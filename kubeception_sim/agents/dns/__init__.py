@@ -4,7 +4,6 @@ zone.py      PURE: services, slices of endpoints and pods -> the records of the 
 message.py   PURE: a query in, the bytes of an answer out
 upstream.py  names of others: asked at the pod's own name servers
 server.py    sockets: UDP and TCP
-health.py    HTTP: /healthz, /readyz, /metrics
 follow.py    mirrors of the API -> the zone that is served
 __main__.py  the program
 """

@@ -18,9 +18,9 @@ from lightkube.core.exceptions import ConfigError
 
 from kubeception_sim.agents import api
 from kubeception_sim.agents.dns.follow import Follower
-from kubeception_sim.agents.dns.health import Health
 from kubeception_sim.agents.dns.server import Server, listen
 from kubeception_sim.agents.dns.upstream import RESOLV_CONF, Upstream
+from kubeception_sim.agents.health import Health
 
 _log = logging.getLogger("kubeception.dns")
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from lightkube.core.exceptions import ConfigError
 
 from kubeception_sim.agents import api
-from kubeception_sim.agents.dns.health import Health
+from kubeception_sim.agents.health import Health
 from kubeception_sim.agents.policy import kernel
 from kubeception_sim.agents.policy.follow import Follower
 

@@ -10,7 +10,7 @@ depends() {
 }
 
 installkernel() {
-    hostonly='' instmods virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng sd_mod \
+    hostonly='' instmods virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng qemu_fw_cfg sd_mod \
         squashfs overlay loop ext4 vfat nls_cp437 nls_ascii nls_iso8859-1 af_packet
 }
 
@@ -24,7 +24,7 @@ install_ignition() (
 
 install() {
     install_ignition
-    inst_multiple bash sh cat curl cut head ip ln losetup mkdir modprobe mount rm sha256sum sleep systemctl uname \
+    inst_multiple bash sh cat curl cut head ip ln losetup mkdir modprobe mount rm sha256sum sleep systemctl tail uname \
         /usr/lib/systemd/systemd-networkd /usr/lib/systemd/systemd-networkd-wait-online \
         /usr/libexec/testbed/cmdline /usr/libexec/testbed/report /usr/libexec/testbed/failed \
         /etc/systemd/journald.conf.d/testbed.conf "$systemdsystemunitdir/systemd-networkd.service" \

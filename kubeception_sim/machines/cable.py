@@ -1,6 +1,6 @@
-"""The cable of a container: its network namespace gets a name, and a veth pair from its eth0 to the fabric.
+"""The cable of a machine without a network card of its own: a veth pair from its namespace's eth0 to the fabric.
 
-A container has a new network namespace at every boot, and the pair ends with it.
+A container has a new network namespace at every boot, which gets a name here, and the pair ends with it.
 """
 
 from contextlib import suppress
@@ -32,15 +32,23 @@ class Cable:
         """To the network namespace that the process `pid` is in. What an earlier boot has left is removed first."""
         self.disconnect()
         _ip("netns", "attach", self.network, str(pid))
+        self.plug(up=up)
+
+    def plug(self, *, up: bool) -> None:
+        """Into the machine's network namespace, which is there already under its name."""
         peer = ("peer", "name", CARD, "address", self.mac, "netns", self.network)
         _ip("-netns", self.fabric, "link", "add", self.link, "type", "veth", *peer)
         settings = ("alias", self.name, "addrgenmode", "none", "master", self.bridge)
         _ip("-netns", self.fabric, "link", "set", "dev", self.link, *settings, "up" if up else "down")
 
+    def unplug(self) -> None:
+        """Remove the pair. The kernel would do so with the namespace, but in its own time."""
+        _ip("-netns", self.fabric, "link", "delete", self.link)
+
     def disconnect(self) -> None:
         """Remove both; nothing happens when there is nothing."""
         with suppress(CommandFailed):  # gone with the container already, or not yet there
-            _ip("-netns", self.fabric, "link", "delete", self.link)
+            self.unplug()
         with suppress(CommandFailed):
             _ip("netns", "delete", self.network)
 
