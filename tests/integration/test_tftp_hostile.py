@@ -182,6 +182,7 @@ def test_a_file_swapped_for_a_link_while_it_is_asked_for_never_leaks(server: Run
             os.replace(server.root / "next", flip)
             (server.root / "next").symlink_to("../secret")
             os.replace(server.root / "next", flip)
+            time.sleep(0.0002)  # the server is a thread of this process, too
 
     swapper = threading.Thread(target=swap)
     swapper.start()
