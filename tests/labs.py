@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,15 @@ machines:
 WAITING = SMALL + "steps: [{do: power-on}, {do: await, state: failed, within: 100s}]\n"
 FAILING = SMALL + "steps: [{do: power-on}, {do: await, state: running, within: 60s}, {do: await, state: failed, within: 1s}]\n"
 
-# The smallest cluster with a worker, and without OpenBao. In a rack, or else no router would tell the way to the worker's pods.
+# The smallest cluster with a worker: on one switch, and without OpenBao.
 CLUSTER = """\
 schema: 1
 name: NAME
 driver: namespace
-fabric: {racks: [{name: a, subnet: 10.77.1.0/24}]}
 outer: {pki: embedded}
 machines:
-  - {name: master-1, role: master, rack: a, memory: 3G, cpus: 2}
-  - {name: worker-1, role: worker, rack: a, memory: 2G, cpus: 2}
+  - {name: master-1, role: master, address: 10.77.0.11, memory: 3G, cpus: 2}
+  - {name: worker-1, role: worker, address: 10.77.0.12, memory: 2G, cpus: 2}
 """
 
 
@@ -57,6 +57,16 @@ class Labs:
         self.root = folder / "labs"
         self.root.mkdir()
         self.env = {**os.environ, "KUBECEPTION_RUN": str(self.root)}
+
+    @contextmanager
+    def leaving_nothing(self) -> Iterator[None]:
+        """All that the block has brought up is gone after it, or it is cleaned away and the test has failed."""
+        before = Traces.now(self.root)
+        yield
+        left = Traces.now(self.root).since(before)
+        if left or self.files():
+            self.clean()
+        assert not left, "something was left behind"
 
     def scenario(self, name: str = "small", text: str = SMALL) -> Path:
         """A scenario's file, whose lab has that name."""

@@ -21,12 +21,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 def labs(tmp_path: Path) -> Iterator[Labs]:
     outer_image(default_cache(), DEBIAN_VERSION, lambda what, done: None)
     made = Labs(tmp_path)
-    before = Traces.now(made.root)
-    yield made
-    left = Traces.now(made.root).since(before)
-    if left or made.files():
-        made.clean()
-    assert not left, "something was left behind"
+    with made.leaving_nothing():
+        yield made
 
 
 def test_a_cluster_stays_is_worked_with_and_mended(labs: Labs) -> None:

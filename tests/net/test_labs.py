@@ -12,18 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.labs import DEADLINE, FAILING, SMALL, WAITING, Labs, alive, processes_of, until
-from tests.rack import Traces, kubeception
+from tests.rack import kubeception
 
 
 @pytest.fixture
 def labs(tmp_path: Path) -> Iterator[Labs]:
     made = Labs(tmp_path)
-    before = Traces.now(made.root)
-    yield made
-    left = Traces.now(made.root).since(before)
-    if left or made.files():
-        made.clean()
-    assert not left, "something was left behind"
+    with made.leaving_nothing():
+        yield made
 
 
 def fill(ballast: Path) -> None:
