@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kubeception_sim.giantnetes.certificates import Certificates, authority, iss
 from kubeception_sim.giantnetes.cluster import API_PORT, Cluster, Host
 from kubeception_sim.giantnetes.door import Door
 from kubeception_sim.giantnetes.kubectl import Kubectl
-from kubeception_sim.giantnetes.nodes import nodes_of, unavailable, unready
+from kubeception_sim.giantnetes.nodes import left_over, nodes_of, unavailable, unready
 from kubeception_sim.giantnetes.values import Flags, Shared, host_values, profile_values
 from kubeception_sim.lab import Lab
 from kubeception_sim.model.kubernetes import Component, Version, control_plane_labels, extra_flags
@@ -100,18 +101,21 @@ class OuterCluster:
         """What it finds in those of the host."""
         return host_values(host, self.certificates.of(host))
 
-    def problems(self, wanted: Mapping[str, str]) -> list[str]:
+    def problems(self, wanted: Mapping[str, str], booted: Mapping[str, datetime] | None = None) -> list[str]:
         """Why it does not serve yet; a line each, none when it does. Applies the add-ons, once there is an API to apply them to.
 
-        `wanted` maps the names of nodes to the config that each must run. Raises HarnessError while the API does not answer.
+        `wanted` maps the names of nodes to the config that each must run, `booted` to the times, with a zone, before which
+        nothing on them can have started. Raises HarnessError while the API does not answer.
         """
         if not self.applied:
             self.kubectl.apply(self.addons(), timeout=_APPLY_SECONDS)
             self.applied = True
         lines = unready(nodes_of(self.kubectl.get("nodes", timeout=_ASK_SECONDS)), wanted)
         labels = "kubeception.io/addon"
+        # The pods first: what counts them is then at least as new.
+        pods = self.kubectl.get("-n", "kube-system", "pods", timeout=_ASK_SECONDS)["items"] if booted else ()
         found = self.kubectl.get("-n", "kube-system", "deployments,daemonsets", "-l", labels, timeout=_ASK_SECONDS)["items"]
-        return lines + unavailable(found)
+        return lines + left_over(pods, booted or {}) + unavailable(found)
 
     def addons(self) -> list[dict[str, Any]]:
         """What runs in it beside the control plane: cluster DNS and the NetworkPolicy agent."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 CONFIG = "giantnetes/config"
@@ -52,6 +53,27 @@ def unready(nodes: Mapping[str, Node], wanted: Mapping[str, str]) -> list[str]:
             lines.append(f"{name}: {node.reason}")
         elif config and node.config != config:
             lines.append(f"{name} runs the config {node.config or 'of nobody knows when'}, not {config}")
+    return lines
+
+
+def left_over(pods: Sequence[Mapping[str, Any]], booted: Mapping[str, datetime]) -> list[str]:
+    """Which pods of nodes that have booted are not ready, or are only said to be by a kubelet that is gone: their containers are
+    older than the boot; a line each. `booted` maps the names of nodes to times with a zone; other nodes are not looked at.
+
+    A kubelet that is killed takes nothing back, and its successor needs seconds to find out what of it is true.
+    """
+    lines = []
+    for item in pods:
+        node, name = item["spec"].get("nodeName", ""), item["metadata"]["name"]
+        if (since := booted.get(node)) is None:
+            continue
+        states = [each.get("state", {}).get("running", {}) for each in item.get("status", {}).get("containerStatuses", ())]
+        conditions = {each["type"]: each["status"] for each in item.get("status", {}).get("conditions", ())}
+        # The API rounds down to seconds.
+        if any(state and datetime.fromisoformat(state["startedAt"]) < since.replace(microsecond=0) for state in states):
+            lines.append(f"{name} on {node}: not seen since the node booted")
+        elif conditions.get("Ready") != "True":
+            lines.append(f"{name} on {node}: not ready")
     return lines
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 
@@ -178,12 +179,15 @@ def _await_cluster(step: AwaitCluster, bench: Bench) -> None:
     outer, deadline = bench.outer, bench.clock.now() + step.within.seconds
     timelines = bench.observer.timelines
     wanted = {host.name: timelines[host.name].config_id for host in outer.cluster.hosts}
+    now, clock = datetime.now(UTC), bench.clock.now()
+    boots = {name: timelines[name].powered_on for name in wanted}
+    booted = {name: now - timedelta(seconds=clock - at) for name, at in boots.items() if at is not None}
     problems = ["the add-ons are not applied"]
     while problems:
         if bench.clock.now() > deadline:
             raise Failed(f"no cluster within {step.within}: {'; '.join(problems)}")
         try:
-            problems = outer.problems(wanted)
+            problems = outer.problems(wanted, booted)
         except HarnessError as error:  # the API server may be gone for a while: that is the subject's affair, not the harness's
             problems = [error.message.splitlines()[-1]]
         if problems:

@@ -17,6 +17,7 @@ from kubeception_sim.machines.readiness import await_system
 from kubeception_sim.model.faults import Rate as Bits
 from kubeception_sim.network import Fabric
 from kubeception_sim.run import run
+from tests.labs import until
 
 UNIT = "sleeper.service"
 SLEEPER = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
@@ -95,7 +96,8 @@ def test_the_cable_of_a_real_machine_and_its_pause(fabric: Fabric, machine: Name
     assert answered(fabric, machine)
     with Cut([machine]):
         assert not answered(fabric, machine)
-    assert answered(fabric, machine)
+    # A kernel speaks of carriers once a second at most (net/core/link_watch.c).
+    until(lambda: answered(fabric, machine), lambda: f"no answer; {machine.state()}", 10)
     with Pause([machine]):
         assert machine.state() is MachineState.PAUSED
     assert process_state(machine) in ("R", "S")

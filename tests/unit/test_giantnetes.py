@@ -1,5 +1,6 @@
 """The outer cluster as values: what a scenario describes, what hosts are told, and when the API's answers mean that it serves."""
 
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import jinja2
 import pytest
 
 from kubeception_sim.giantnetes.cluster import cluster_of
-from kubeception_sim.giantnetes.nodes import nodes_of, unavailable, unready
+from kubeception_sim.giantnetes.nodes import left_over, nodes_of, unavailable, unready
 from kubeception_sim.giantnetes.values import Flags, Pair, Shared, host_values, profile_values
 from kubeception_sim.model.rules import parse
 from kubeception_sim.model.scenario import Role
@@ -178,6 +179,22 @@ def test_a_workload_is_there_when_all_of_its_newest_pods_are(kind: str) -> None:
 def test_a_daemonset_that_nobody_has_scheduled_yet_or_not_anew_is_not_there() -> None:
     assert unavailable([workload("DaemonSet", wanted=0, there=0)]) != []
     assert unavailable([workload("DaemonSet", wanted=3, there=3, updated=1)]) != []
+
+
+def pod(*, started: str, ready: str = "True", node: str = "w") -> dict[str, Any]:
+    containers = [{"state": {"running": {"startedAt": started}}}] if started else [{"state": {"waiting": {}}}]
+    status = {"conditions": [{"type": "Ready", "status": ready}], "containerStatuses": containers}
+    return {"metadata": {"name": "p"}, "spec": {"nodeName": node}, "status": status}
+
+
+def test_what_a_killed_kubelet_has_said_of_its_pods_is_not_believed() -> None:
+    booted = {"w": datetime(2020, 1, 1, 12, 0, 5, 900_000, UTC)}
+    stale = "p on w: not seen since the node booted"
+    assert left_over([pod(started="2020-01-01T12:00:04Z")], booted) == [stale]
+    assert left_over([pod(started="2020-01-01T12:00:05Z")], booted) == []
+    assert left_over([pod(started="2020-01-01T12:00:05Z", ready="False")], booted) == ["p on w: not ready"]
+    assert left_over([pod(started="", ready="False")], booted) == ["p on w: not ready"]
+    assert left_over([pod(started="2019-01-01T12:00:05Z", node="other")], booted) == []
 
 
 def test_the_pod_range_is_not_given_to_a_host() -> None:
