@@ -169,12 +169,16 @@ class TftpServer:
             _refuse(local, peer, refused)
 
     def _on_read(self, request: Request, peer: Peer, local: str, now: float) -> None:
+        if peer in self._transfers:
+            self._catch_up([self._transfers[peer]], now)
         running = self._transfers.get(peer)
         if running is not None:
             if running.untouched and running.request == request:
                 # Sent again before our answer arrived, which has a timer of its own.
                 raise Dropped("duplicate")
             self._end(running, Ending.SUPERSEDED)
+        if self._per_client[peer[0]] >= self._max_per_client:
+            self._catch_up([transfer for other, transfer in self._transfers.items() if other[0] == peer[0]], now)
         if self._per_client[peer[0]] >= self._max_per_client:
             self._end_stale(peer[0])
         if len(self._transfers) >= self._max_sessions:
@@ -186,6 +190,11 @@ class TftpServer:
         transfer.start(now)
         self._set_alarm(transfer)
         self._settle(transfer, 0)
+
+    def _catch_up(self, transfers: list[Transfer], now: float) -> None:
+        """Have transfers read what has come for them: the client sent it before the request that is judged by their state."""
+        for transfer in transfers:
+            self._on_transfer(transfer, select.EPOLLIN, now)
 
     def _end_stale(self, address: str) -> None:
         """End a client's transfers that leave us waiting. Raises Dropped when all of them go on."""

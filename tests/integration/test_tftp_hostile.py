@@ -203,6 +203,59 @@ def test_a_file_swapped_for_a_link_while_it_is_asked_for_never_leaks(server: Run
     assert refused >= 200
 
 
+class Prompt(Records):
+    """A client that does all of its part of one transfer, and asks for the next, while the server still takes requests."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__()
+        self.clients = [udp() for _ in range(asked)]
+        self.left = list(self.clients)
+        self.answered: list[Packet] = []
+        self.server = ("", 0)
+
+    def ask(self) -> None:
+        if self.left:
+            self.left.pop(0).sendto(read(b"barrier"), self.server)
+
+    def started(self, peer: tuple[str, int], file: str) -> None:
+        super().started(peer, file)
+        # Nothing has been sent for this one yet; the one before it has its answer.
+        if len(self.answered) + 1 < self.counts["started", file]:
+            self.acknowledge()
+        self.ask()
+
+    def acknowledge(self) -> None:
+        client = self.clients[len(self.answered)]
+        answer, tid = client.recvfrom(2048)
+        self.answered.append(parse(answer))
+        client.sendto(Ack(1).pack(), tid)
+
+
+def test_a_client_that_is_quicker_than_the_server_is_not_taken_for_one_that_asks_too_much(tmp_path: Path) -> None:
+    furnish(tmp_path / "root")
+    records = Prompt(12)
+    wake, waker = os.pipe()
+    with listen("127.0.0.1", 0) as listener:
+        records.server = listener.getsockname()
+        records.ask()
+        records.ask()
+        server = TftpServer(listener, tmp_path / "root", recorder=records, max_per_client=3)
+        thread = threading.Thread(target=server.serve, args=(wake,))
+        thread.start()
+        try:
+            records.clients[-1].recv(2048, socket.MSG_PEEK)
+            records.acknowledge()
+        finally:
+            os.write(waker, b"x")
+            thread.join()
+    for one in records.clients:
+        one.close()
+    os.close(wake)
+    os.close(waker)
+    assert records.answered == [Data(1, b"here")] * 12
+    assert records.total("dropped") == 0
+
+
 def account(server: Running, datagrams: list[bytes]) -> None:
     """Sends datagrams that name no existing file: each is either answered by an ERROR or dropped for a reason."""
     dropped, refused = server.records.total("dropped"), server.records.total("refused")
