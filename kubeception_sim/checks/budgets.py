@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kubeception_sim.model.budgets import Budget, Outage, PowerOnTo, RunTo, Statistic
 from kubeception_sim.model.results import BudgetResult, ProbeResult, StepResult
-from kubeception_sim.model.scenario import Budget, Machine, Outage, PowerOnTo, RunTo, Statistic
+from kubeception_sim.model.scenario import Machine
 from kubeception_sim.model.timeline import Timeline
 
 

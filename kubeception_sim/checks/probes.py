@@ -5,6 +5,7 @@ client that is new, as each of a customer's is.
 """
 
 import json
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,9 @@ LABEL = "kubeception/probe"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt, by when it was over."""
+    """One attempt: when it began, when it was over, and why it failed; both times are of the run's clock."""
 
+    began: float
     at: float
     problem: str = ""
 
@@ -38,6 +40,7 @@ class ApiProbe:
         self._every = every
         self._now = now
         self._attempts: list[Attempt] = []
+        self._under_way: float | None = None  # since when
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"probe-{name}", daemon=True)
@@ -54,19 +57,34 @@ class ApiProbe:
         """One attempt. Raises OSError or HTTPException when it fails."""
         self._ask("GET", "/readyz", None)
 
-    def verify(self) -> str:
-        """What is not as it should be in the end; empty when all is well."""
+    def verify(self, deadline: float = -math.inf) -> str:
+        """What is not as it should be in the end; empty when all is well.
+
+        While nobody answers it asks again until `deadline` (on the run's clock), and once in any case. Raises OSError,
+        HTTPException or HarnessError when nobody has.
+        """
         return ""
 
     def steady(self, seconds: float, deadline: float) -> bool:
-        """Wait until nothing but success was seen for `seconds`; False when `deadline` (on the run's clock) came first."""
+        """Wait until nothing but success was seen for `seconds`; False when `deadline` (on the run's clock) came first.
+
+        What was seen before the call does not count, nor does an attempt that is not over: it may hang.
+        """
+        since = self._now()
         with self._changed:
-            while not self._is_steady(seconds):
+            while not self._is_steady(seconds, since):
                 left = deadline - self._now()
                 if left <= 0:
                     return False
                 self._changed.wait(min(left, 1.0))
             return True
+
+    def trouble(self) -> str:
+        """What is wrong: an attempt that hangs, or else the last failure; empty when there was none."""
+        with self._changed:
+            began = self._under_way
+        hangs = 0.0 if began is None else self._now() - began
+        return f"no answer for {hangs:.1f} s" if hangs > ANSWER_SECONDS else self.result().problem
 
     def result(self) -> ProbeResult:
         """What it saw so far."""
@@ -77,21 +95,27 @@ class ApiProbe:
         start, end = (attempts[0].at, attempts[-1].at) if attempts else (0.0, 0.0)
         return ProbeResult(self.name, len(attempts), failures, gaps(attempts, end), last, start, end)
 
-    def _is_steady(self, seconds: float) -> bool:
-        now = self._now()
-        recent = [attempt for attempt in self._attempts if attempt.at > now - seconds]
-        covered = bool(self._attempts) and self._attempts[0].at <= now - seconds
-        return covered and bool(recent) and not any(attempt.problem for attempt in recent)
+    def _is_steady(self, seconds: float, since: float) -> bool:
+        # Time is covered by attempts that are over, not by the clock: silence is no success.
+        began = end = self._attempts[-1].at if self._attempts else since
+        for attempt in reversed(self._attempts):
+            if attempt.problem or attempt.began < since:
+                break
+            began = attempt.began
+        return end - began >= seconds
 
     def _run(self) -> None:
         while not self._stop.is_set():
             began, problem = self._now(), ""
+            with self._changed:
+                self._under_way = began
             try:
                 self.attempt()
             except (OSError, HTTPException, HarnessError) as error:
                 problem = str(error) or type(error).__name__
             with self._changed:
-                self._attempts.append(Attempt(self._now(), problem))
+                self._attempts.append(Attempt(began, self._now(), problem))
+                self._under_way = None
                 self._changed.notify_all()
             self._stop.wait(max(0.0, began + self._every - self._now()))
 
@@ -135,8 +159,17 @@ class WritesProbe(ApiProbe):
         self._ask("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": name, "labels": labels}})
         self._written.acknowledged.add(name)
 
-    def verify(self) -> str:
-        """Which acknowledged objects are not there."""
+    def verify(self, deadline: float = -math.inf) -> str:
+        """Which acknowledged objects are not there. An answer is final: only what is not answered is asked again."""
+        while True:
+            try:
+                return self._lost()
+            except (OSError, HTTPException, HarnessError):
+                if self._now() + self._every > deadline:
+                    raise
+            self._stop.wait(self._every)
+
+    def _lost(self) -> str:
         path = f"/api/v1/namespaces/default/configmaps?labelSelector={LABEL}%3D{self.name}"
         expected = set(self._written.acknowledged)  # before the question: what is acknowledged later may be missing in its answer
         there = {item["metadata"]["name"] for item in json.loads(self._ask("GET", path, None, within=10.0))["items"]}

@@ -8,6 +8,8 @@ from typing import Any
 CONFIG = "giantnetes/config"
 """The annotation in which a node says which config it was given (mayu's `config_id`)."""
 
+_MIRROR = "kubernetes.io/config.mirror"
+
 
 @dataclass(frozen=True)
 class Node:
@@ -60,12 +62,13 @@ def left_over(pods: Sequence[Mapping[str, Any]], booted: Mapping[str, datetime])
     """Which pods of nodes that have booted are not ready, or are only said to be by a kubelet that is gone: their containers are
     older than the boot; a line each. `booted` maps the names of nodes to times with a zone; other nodes are not looked at.
 
-    A kubelet that is killed takes nothing back, and its successor needs seconds to find out what of it is true.
+    A kubelet that is killed takes nothing back, and its successor needs seconds to find out what of it is true. The pods of its
+    own manifests are left out: it tells of them a minute late, and who asks the API server hears of these by the answer.
     """
     lines = []
     for item in pods:
         node, name = item["spec"].get("nodeName", ""), item["metadata"]["name"]
-        if (since := booted.get(node)) is None:
+        if (since := booted.get(node)) is None or _MIRROR in item["metadata"].get("annotations", {}):
             continue
         states = [each.get("state", {}).get("running", {}) for each in item.get("status", {}).get("containerStatuses", ())]
         conditions = {each["type"]: each["status"] for each in item.get("status", {}).get("conditions", ())}

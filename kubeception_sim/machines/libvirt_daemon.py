@@ -136,10 +136,11 @@ def main() -> None:
 def _own_places(folder: Path) -> None:
     unshare(Clone.MOUNT)
     mount("none", Path("/"), flags=Mount.PRIVATE | Mount.RECURSIVE)
-    layers = folder / "layers"
-    layers.mkdir(exist_ok=True)
-    mount("libvirt", layers, "tmpfs", data="mode=0700")
-    # The lab itself, with its consoles, may lie below one of them.
+    top = folder / "layers"
+    top.mkdir(exist_ok=True)
+    mount("libvirt", top, "tmpfs", data="mode=0700")
+    # The lab may lie below one of the parents. Its path then leads into the layer laid there, on which no other can be laid.
+    layers = Path(f"/proc/self/fd/{os.open(top, os.O_PATH | os.O_CLOEXEC)}")
     lab, kept = folder.parent, layers / "lab"
     kept.mkdir()
     mount(lab, kept, flags=Mount.BIND | Mount.RECURSIVE)

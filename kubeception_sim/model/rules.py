@@ -9,6 +9,7 @@ from typing import Any
 from ignition.document import DocumentError, Duration, Problem, decode, load
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
+from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo
 from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
 from kubeception_sim.model.faults import FaultKind, Inject, Undo
@@ -20,12 +21,9 @@ from kubeception_sim.model.scenario import (
     DriverName,
     KillWorker,
     Machine,
-    Outage,
     PowerOff,
     PowerOn,
-    PowerOnTo,
     Role,
-    RunTo,
     Scenario,
     Settle,
     StartProbe,

@@ -46,6 +46,20 @@ class Episode:
         """Whether its end is still to come."""
         return self.ended is None
 
+    def end(self, now: Callable[[], float]) -> None:
+        """End the fault, and write down when that was. When it raises, the fault lasts, and the end may be tried again."""
+        self.fault.end()
+        self.ended = now()
+
+
+def end_all(episodes: Sequence[Episode], now: Callable[[], float], say: Callable[[str], None]) -> bool:
+    """End the faults that last, the latest first; whether there were any. Raises what the first that cannot be ended raises."""
+    lasting = [episode for episode in reversed(episodes) if episode.lasts]
+    for episode in lasting:
+        say(f"ending the fault {episode.name}")
+        episode.end(now)
+    return bool(lasting)
+
 
 def make(step: Inject, scenario: Scenario, machines: Mapping[str, Machine], namespace: str, power: faults.Power) -> faults.Fault:
     """The fault that a step of a valid scenario asks for, not yet begun. `namespace` is the fabric's."""

@@ -19,6 +19,7 @@ from kubeception_sim.machines import MachineState
 from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.completion import CLUSTER_WITHIN, RUNNING_WITHIN
 from kubeception_sim.model.scenario import Await, AwaitCluster, PowerOn, Scenario
+from kubeception_sim.scenario.faulting import end_all
 from kubeception_sim.scenario.keeper import Kept, MachineView, Phase
 from kubeception_sim.scenario.rotating import Rotation, Wanted
 from kubeception_sim.scenario.runner import Hold
@@ -209,16 +210,21 @@ class Keeper(Hold):
 
 
 def mend(bench: Bench, say: Callable[[str], None]) -> None:
-    """Start the machines that are off or broken, apply the add-ons again, and wait until all is well. Touches nothing else.
+    """End the faults that were begun, start the machines that are off or broken, apply the add-ons again, and wait until all is
+    well. Touches nothing else.
 
     Raises Failed when that does not help, and what machines raise that cannot be started.
     """
+    found = {name: machine.state() for name, machine in bench.machines.items()}
+    for name, state in found.items():
+        if not state.has_power:
+            bench.machines[name].kill()  # what is broken cannot be started before it is off, by a fault's end neither
+    # Before anything is started: a boot does not get far with its cable cut.
+    ended = end_all(bench.faults, bench.clock.now, say)
     states = {name: machine.state() for name, machine in bench.machines.items()}
     out = tuple(name for name, state in states.items() if not state.has_power)
     if out:
-        say(f"starting {', '.join(f'{name} ({states[name]})' for name in out)}")
-        for name in out:
-            bench.machines[name].kill()  # what is broken cannot be started before it is off
+        say(f"starting {', '.join(f'{name} ({found[name]})' for name in out)}")
         carry_out(PowerOn("power-on", out), bench)
     if paused := [name for name, state in states.items() if state is MachineState.PAUSED]:
         raise Failed(f"{', '.join(paused)}: paused, and left so")
@@ -226,7 +232,7 @@ def mend(bench: Bench, say: Callable[[str], None]) -> None:
     if bench.outer:
         bench.outer.applied = False
         carry_out(AwaitCluster("cluster", CLUSTER_WITHIN), bench)
-    say("all is back" if out else "nothing was missing")
+    say("all is back" if out or ended else "nothing was missing")
 
 
 def digest(file: Path) -> str:

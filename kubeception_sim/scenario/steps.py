@@ -121,9 +121,7 @@ def _inject(step: Inject, bench: Bench) -> None:
 
 
 def _undo(step: Undo, bench: Bench) -> None:
-    episode = bench.lasting[step.fault]
-    episode.fault.end()
-    episode.ended = bench.clock.now()
+    bench.lasting[step.fault].end(bench.clock.now)
 
 
 def _await(step: Await, bench: Bench) -> None:
@@ -204,10 +202,11 @@ def _start_probe(step: StartProbe, bench: Bench) -> None:
 
 def _settle(step: Settle, bench: Bench) -> None:
     probe = bench.probes[step.probe]
-    if not probe.steady(step.steady.seconds, bench.clock.now() + step.within.seconds):
-        raise Failed(f"{step.probe} was not steady for {step.steady} within {step.within}: {probe.result().problem}")
+    deadline = bench.clock.now() + step.within.seconds
+    if not probe.steady(step.steady.seconds, deadline):
+        raise Failed(f"{step.probe} was not steady for {step.steady} within {step.within}: {probe.trouble()}")
     try:
-        problem = probe.verify()
+        problem = probe.verify(deadline)
     except (OSError, HTTPException) as error:
         raise Failed(f"{step.probe} could not be verified: {error}") from error
     if problem:

@@ -1,12 +1,14 @@
 """Probes against a real HTTPS server: what they count, when they call it steady, and that a lost write is found."""
 
 import json
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
@@ -14,6 +16,7 @@ from time import monotonic
 import pytest
 import trustme
 
+from kubeception_sim.checks import probes
 from kubeception_sim.checks.probes import ApiProbe, Attempt, WritesProbe, gaps
 from kubeception_sim.giantnetes.door import Door
 from kubeception_sim.model.results import Gap
@@ -29,6 +32,7 @@ class Api:
 
     port: int = 0
     well: threading.Event = field(default_factory=threading.Event)
+    prompt: threading.Event = field(default_factory=threading.Event)  # while it is not set, questions wait
     objects: dict[str, str] = field(default_factory=dict)
 
 
@@ -41,6 +45,7 @@ def authority() -> trustme.CA:
 def api(authority: trustme.CA) -> Iterator[Api]:
     state = Api()
     state.well.set()
+    state.prompt.set()
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self, code: int, body: bytes = b"") -> None:
@@ -50,6 +55,7 @@ def api(authority: trustme.CA) -> Iterator[Api]:
             self.wfile.write(body)
 
         def do_GET(self) -> None:
+            state.prompt.wait()
             if not state.well.is_set():
                 self._answer(500)
             elif self.path == "/readyz":
@@ -75,6 +81,7 @@ def api(authority: trustme.CA) -> Iterator[Api]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield state
+        state.prompt.set()
         server.shutdown()
         thread.join()
 
@@ -92,6 +99,26 @@ def test_a_server_that_is_well_is_steady(door: Door) -> None:
         seen = probe.result()
     assert (seen.failures, seen.gaps, seen.outage, seen.problem) == (0, (), 0.0, "")
     assert seen.attempts > 2
+
+
+def test_success_from_before_the_question_is_not_steadiness_after_it(door: Door) -> None:
+    with ApiProbe("api", door, 0.01, monotonic) as probe:
+        assert probe.steady(0.3, monotonic() + 20)
+        asked = monotonic()
+        assert probe.steady(0.3, monotonic() + 20)
+        assert monotonic() - asked >= 0.3
+
+
+def test_an_attempt_that_hangs_is_no_success(door: Door, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "ANSWER_SECONDS", 0.2)
+    with ApiProbe("api", door, 0.01, monotonic) as probe:
+        assert probe.steady(0.1, monotonic() + 20)
+        api.prompt.clear()
+        # Its last success is younger than what is asked for; nothing has failed yet, since a second has to pass for that.
+        assert not probe.steady(0.5, monotonic() + 0.8)
+        assert re.fullmatch(r"no answer for [\d.]+ s|.*timed out.*", probe.trouble())
+        api.prompt.set()
+        assert probe.steady(0.2, monotonic() + 20)
 
 
 def test_an_outage_is_as_long_as_the_client_saw_it(door: Door, api: Api) -> None:
@@ -141,6 +168,30 @@ def test_every_acknowledged_write_is_asked_for_in_the_end(door: Door, api: Api) 
         assert lost in probe.verify()
 
 
+def test_who_does_not_answer_is_asked_for_the_writes_again(door: Door, api: Api) -> None:
+    with WritesProbe("writes", door, 0.01, monotonic) as probe:
+        assert probe.steady(0.1, monotonic() + 20)
+        api.well.clear()
+        with pytest.raises(HTTPException, match="500"):
+            probe.verify()
+        with pytest.raises(HTTPException, match="500"):
+            probe.verify(monotonic() + 0.2)
+        back = threading.Timer(0.3, api.well.set)
+        back.start()
+        assert probe.verify(monotonic() + 20) == ""
+        back.join()
+
+
+def test_an_answer_that_writes_are_lost_is_final(door: Door, api: Api) -> None:
+    with WritesProbe("writes", door, 0.01, monotonic) as probe:
+        assert probe.steady(0.1, monotonic() + 20)
+    lost = next(iter(api.objects))
+    del api.objects[lost]
+    asked = monotonic()
+    assert lost in probe.verify(asked + 20)
+    assert monotonic() - asked < 10
+
+
 def test_what_was_not_acknowledged_may_be_missing(door: Door, api: Api) -> None:
     api.well.clear()
     with WritesProbe("writes", door, 0.01, monotonic) as probe:
@@ -164,4 +215,4 @@ def test_what_was_not_acknowledged_may_be_missing(door: Door, api: Api) -> None:
     ids=["nothing", "no failure", "one", "at the beginning", "until now", "two"],
 )
 def test_a_gap_is_between_two_successes(attempts: list[tuple[float, bool]], expected: tuple[Gap, ...]) -> None:
-    assert gaps([Attempt(at, "" if good else "broken") for at, good in attempts], now=10) == expected
+    assert gaps([Attempt(at, at, "" if good else "broken") for at, good in attempts], now=10) == expected

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ignition.document import Duration
 from kubeception_sim.checks.budgets import Measured, judge
 from kubeception_sim.model.boot import Firmware, Stage
+from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo, Statistic
 from kubeception_sim.model.results import BudgetResult, Gap, ProbeResult, StepResult
-from kubeception_sim.model.scenario import Machine, Outage, PowerOnTo, RunTo, Statistic
+from kubeception_sim.model.scenario import Machine
 from kubeception_sim.model.timeline import Timeline
 
 EACH = PowerOnTo("power-on-to", Stage.RUNNING, Duration(60))

@@ -197,6 +197,12 @@ def test_what_a_killed_kubelet_has_said_of_its_pods_is_not_believed() -> None:
     assert left_over([pod(started="2019-01-01T12:00:05Z", node="other")], booted) == []
 
 
+def test_the_pods_of_a_kubelets_own_manifests_are_not_waited_for() -> None:
+    own = pod(started="", ready="False")
+    own["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "0123"}
+    assert left_over([own], {"w": datetime(2020, 1, 1, tzinfo=UTC)}) == []
+
+
 def test_the_pod_range_is_not_given_to_a_host() -> None:
     assert all(host.pods != IPv4Network("10.60.0.0/24") for host in CLUSTER.hosts)
 

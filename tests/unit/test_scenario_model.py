@@ -8,19 +8,9 @@ import pytest
 from ignition.document import Duration, Size
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
+from kubeception_sim.model.budgets import PowerOnTo, Statistic
 from kubeception_sim.model.rules import parse
-from kubeception_sim.model.scenario import (
-    Await,
-    Check,
-    Fabric,
-    KillWorker,
-    Machine,
-    PowerOff,
-    PowerOn,
-    PowerOnTo,
-    Quorum,
-    Statistic,
-)
+from kubeception_sim.model.scenario import Await, Check, Fabric, KillWorker, Machine, PowerOff, PowerOn, Quorum
 
 ROOT = Path(__file__).parents[2]
 
