@@ -169,14 +169,15 @@ class TftpServer:
             _refuse(local, peer, refused)
 
     def _on_read(self, request: Request, peer: Peer, local: str, now: float) -> None:
-        if peer in self._transfers:
-            self._catch_up([self._transfers[peer]], now)
         running = self._transfers.get(peer)
         if running is not None:
-            if running.untouched and running.request == request:
-                # Sent again before our answer arrived, which has a timer of its own.
-                raise Dropped("duplicate")
-            self._end(running, Ending.SUPERSEDED)
+            # Sent again before our answer arrived, which has a timer of its own. By now the client may have got it and gone on.
+            again = running.untouched and running.request == request
+            self._catch_up([running], now)
+            if running.ending is None:
+                if again:
+                    raise Dropped("duplicate")
+                self._end(running, Ending.SUPERSEDED)
         if self._per_client[peer[0]] >= self._max_per_client:
             self._catch_up([transfer for other, transfer in self._transfers.items() if other[0] == peer[0]], now)
         if self._per_client[peer[0]] >= self._max_per_client:
@@ -192,7 +193,7 @@ class TftpServer:
         self._settle(transfer, 0)
 
     def _catch_up(self, transfers: list[Transfer], now: float) -> None:
-        """Have transfers read what has come for them: the client sent it before the request that is judged by their state."""
+        """Have transfers read what has come for them, so that none is held against its client that it has finished with."""
         for transfer in transfers:
             self._on_transfer(transfer, select.EPOLLIN, now)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from kubeception_sim import run as running
 from kubeception_sim.doctor import PARTS, Finding, Status, Verdict, examine, hardware, judge, tools
 from kubeception_sim.doctor.accelerator import Attempt
 from kubeception_sim.doctor.tools import Tool
 from kubeception_sim.errors import MissingTool
 from kubeception_sim.model.boot import Accelerator
+from kubeception_sim.run import line
 
 PROJECT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def test_lines_fit_a_narrow_terminal() -> None:
 
 
 def test_without_any_program_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_SYSTEM_DIRS", ())
+    monkeypatch.setattr(line, "_SYSTEM_DIRS", ())
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setenv("KUBECEPTION_RUN", str(tmp_path / "run"))
     findings = examine(tmp_path / "cache")

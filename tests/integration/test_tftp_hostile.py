@@ -256,6 +256,52 @@ def test_a_client_that_is_quicker_than_the_server_is_not_taken_for_one_that_asks
     assert records.total("dropped") == 0
 
 
+class Hasty(Records):
+    """A client that asks twice and has answered the first block when the server finds the second request."""
+
+    def __init__(self, other: socket.socket, server: tuple[str, int]) -> None:
+        super().__init__()
+        self.client, self.other, self.server = udp(), other, server
+        self.client.sendto(read(b"long"), server)
+        other.sendto(read(b"barrier"), server)
+        self.blocks: list[Packet] = []
+
+    def started(self, peer: tuple[str, int], file: str) -> None:
+        super().started(peer, file)
+        if file == "barrier":
+            self.client.sendto(read(b"long"), self.server)
+            self.take()
+
+    def take(self) -> None:
+        answer, tid = self.client.recvfrom(2048)
+        packet = parse(answer)
+        assert isinstance(packet, Data)
+        self.blocks.append(packet)
+        self.client.sendto(Ack(packet.block).pack(), tid)
+
+
+def test_a_request_sent_again_does_not_end_the_transfer_that_its_client_goes_on_with(tmp_path: Path) -> None:
+    furnish(tmp_path / "root")
+    (tmp_path / "root" / "long").write_bytes(bytes(1200))
+    wake, waker = os.pipe()
+    with listen("127.0.0.1", 0) as listener, udp() as other:
+        records = Hasty(other, listener.getsockname())
+        thread = threading.Thread(target=TftpServer(listener, tmp_path / "root", recorder=records).serve, args=(wake,))
+        thread.start()
+        try:
+            other.recv(2048)
+            records.take()
+            records.take()
+        finally:
+            os.write(waker, b"x")
+            thread.join()
+            records.client.close()
+    os.close(wake)
+    os.close(waker)
+    assert [packet.block for packet in records.blocks if isinstance(packet, Data)] == [1, 2, 3]
+    assert records.counts["dropped", "duplicate"] == 1
+
+
 def account(server: Running, datagrams: list[bytes]) -> None:
     """Sends datagrams that name no existing file: each is either answered by an ERROR or dropped for a reason."""
     dropped, refused = server.records.total("dropped"), server.records.total("refused")
