@@ -63,11 +63,8 @@ class Labs:
         """All that the block has brought up is gone after it, or it is cleaned away and the test has failed."""
         before = Traces.now(self.root)
         yield
-        if self.files():
-            # The test has failed, and says so itself, or it would have taken its labs down: now the clean-up is on trial.
-            self.clean()
         left = Traces.now(self.root).since(before)
-        if left:
+        if left or self.files():
             self.clean()
         assert not left, "something was left behind"
 

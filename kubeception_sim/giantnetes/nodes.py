@@ -63,7 +63,7 @@ def left_over(pods: Sequence[Mapping[str, Any]], booted: Mapping[str, datetime])
     older than the boot; a line each. `booted` maps the names of nodes to times with a zone; other nodes are not looked at.
 
     A kubelet that is killed takes nothing back, and its successor needs seconds to find out what of it is true. The pods of its
-    own manifests are left out: it tells of them a minute late, and who asks the API server hears of these by the answer.
+    own manifests are left out: it calls them ready up to a minute late, and an API that answers is proof of the ones it needs.
     """
     lines = []
     for item in pods:

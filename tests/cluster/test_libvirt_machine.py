@@ -14,7 +14,7 @@ from kubeception_sim import gc
 from kubeception_sim.artifacts import testbed
 from kubeception_sim.doctor import find_accelerator
 from kubeception_sim.errors import HarnessError, MissingTool
-from kubeception_sim.lab import ENV_LAB, Lab
+from kubeception_sim.lab import DEFAULT_ROOT, ENV_LAB, Lab
 from kubeception_sim.machines import Firmware, MachineSpec, MachineState
 from kubeception_sim.machines.libvirt import LibvirtDriver
 from kubeception_sim.model.boot import Accelerator
@@ -120,6 +120,16 @@ def test_a_path_that_no_socket_can_have_is_told(driver: LibvirtDriver, fabric: F
         machine = LibvirtDriver(driver.accelerator, deep).create(spec, fabric.port("n1"), deep.subdirectory("n1"))
         with pytest.raises(HarnessError, match="too long a path"):
             machine.start()
+
+
+def test_a_lab_in_the_default_folder_has_machines(accelerator: Accelerator) -> None:
+    """Below /run, which is one of the places that the daemon has of its own."""
+    with Lab.create(DEFAULT_ROOT) as lab, Fabric.create(lab) as fabric:
+        driver = LibvirtDriver(accelerator, lab)
+        spec = MachineSpec.derive("n1", "SN-1", memory_mib=256)
+        with driver.create(spec, fabric.port(spec.name), lab.subdirectory("machines", spec.name)) as machine:
+            machine.start()
+            assert machine.state() is MachineState.RUNNING
 
 
 def test_a_killed_run_leaves_a_domain_that_gc_removes(tmp_path_factory: pytest.TempPathFactory, driver: LibvirtDriver) -> None:
