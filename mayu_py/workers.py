@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from mayu_py.services import dns as dns_service
 from mayu_py.services.desk import Desk
 from mayu_py.services.http import server as http
 from mayu_py.services.listeners import Listeners
+from mayu_py.services.signs import LastSigns
 from mayu_py.services.tftp import TftpServer
 from mayu_py.services.tftp import listen as listen_tftp
 from mayu_py.services.tftp_desk import TftpRecorder
@@ -35,6 +36,7 @@ class Workers:
     config: Config
     listeners: Listeners
     debug: bool
+    signs: LastSigns = field(default_factory=LastSigns)
 
     def all(self) -> Iterator[Worker]:
         settings = self.config.settings
@@ -52,7 +54,7 @@ class Workers:
 
     def desk(self, worker: str) -> Desk:
         settings = self.config.settings
-        return Desk(worker, settings, lambda: _open_store(settings.state))
+        return Desk(worker, settings, lambda: _open_store(settings.state), self.signs)
 
     def dhcp(self, name: str, network: Network) -> Worker:
         assert network.interface is not None

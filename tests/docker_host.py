@@ -38,7 +38,8 @@ def docker_host(root: Path) -> Iterator[str]:
         try:
             with spawn(argv, log=lab.directory / "dockerd.log", env=lab.env, grace=30) as engine:
                 deadline = time.monotonic() + START_SECONDS
-                while (asked := run(["docker", "--host", host, "version"], timeout=10, check=False)).code != 0:
+                # The first answer of an engine on a busy computer may take longer than its start.
+                while (asked := run(["docker", "--host", host, "version"], timeout=START_SECONDS, check=False)).code != 0:
                     if engine.poll() is not None or time.monotonic() > deadline:
                         raise DeadlineExceeded(f"dockerd does not start: {asked.stderr}\n{engine.tail()}")
                     time.sleep(0.05)

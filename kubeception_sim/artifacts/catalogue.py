@@ -17,6 +17,10 @@ FETCH: Mapping[str, Callable[[Path, Progress], Path]] = {
     kubernetes.KIND: lambda cache, progress: kubernetes.ensure(cache, progress).directory,
     images.KIND: lambda cache, progress: images.ensure(cache, kubernetes.ensure(cache, progress), progress).archive.parent,
     node.KIND: lambda cache, progress: node.ensure(cache, progress).directory,
+    images.CLUSTERS_KIND: lambda cache, progress: (
+        images.ensure_clusters(cache, kubernetes.ensure(cache, progress), progress).parent
+    ),
+    node.CLUSTERS_KIND: lambda cache, progress: node.ensure(cache, progress, clusters=True).directory,
     openbao.KIND: lambda cache, progress: openbao.ensure(cache, progress).parent,
 }
 """How each kind is had, with what it needs before it; the folder that it is in."""
@@ -54,6 +58,8 @@ def current(cache: Path) -> dict[str, str]:
         images.BASE_KIND: images.base_key(),
         images.KIND: images.key(programs),
         node.KIND: node.expected_key(cache),
+        images.CLUSTERS_KIND: images.clusters_key(programs),
+        node.CLUSTERS_KIND: node.expected_key(cache, clusters=True),
         openbao.KIND: openbao.VERSION,
     }
 

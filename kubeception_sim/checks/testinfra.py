@@ -6,7 +6,6 @@ The file's tests get the fixture `host` from pytest-testinfra, once per machine,
 
 import json
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kubeception_sim.checks.expectations import VARIABLE
+from kubeception_sim.checks.expectations import CASE, MACHINE, VARIABLE
 from kubeception_sim.errors import HarnessError, KubeceptionError
 from kubeception_sim.lab import Lab
 from kubeception_sim.model.results import CheckResult
@@ -24,7 +23,6 @@ from kubeception_sim.run import run
 _PACKAGE_ROOT = Path(__file__).parents[2]
 # pytest's own codes: 0 all passed, 1 some failed. Anything else is a broken run.
 _RAN = (0, 1)
-_HOST = re.compile(r"\[ssh://([a-z0-9-]+)")
 
 
 @dataclass(frozen=True)
@@ -136,16 +134,16 @@ def read_junit(text: str, file: str) -> list[CheckResult]:
 
 
 def _result(case: ElementTree.Element, file: str) -> CheckResult:
-    name = case.get("name", "")
-    host = _HOST.search(name)
+    told = {each.get("name"): each.get("value", "") for each in case.iter("property")}
+    name = case.get("name", "").partition("[")[0]
     outcome, detail = "passed", ""
     for tag, word in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
         found = case.find(tag)
         if found is not None:
             outcome, detail = word, (found.text or found.get("message") or "").strip()
     return CheckResult(
-        host=host.group(1) if host else "",
-        name=name.partition("[")[0],
+        host=told.get(MACHINE, ""),
+        name=f"{name}[{told[CASE]}]" if told.get(CASE) else name,
         file=file,
         seconds=float(case.get("time", "0")),
         outcome=outcome,

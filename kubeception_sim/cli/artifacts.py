@@ -47,9 +47,9 @@ def list_(as_json: bool) -> None:
     width = max((len(entry.key) for entry in entries), default=0)
     for entry in entries:
         state = "current" if entry.current else "old" if entry.whole else "unfinished"
-        click.echo(f"{entry.kind:<11} {entry.key:<{width}} {_size(entry.size):>9} {_age(entry):>7}  {state}")
+        click.echo(f"{entry.kind:<15} {entry.key:<{width}} {_size(entry.size):>9} {_age(entry):>7}  {state}")
     for kind in missing:
-        click.echo(f"{kind:<11} {'-':<{width}} {'':>9} {'':>7}  not made yet")
+        click.echo(f"{kind:<15} {'-':<{width}} {'':>9} {'':>7}  not made yet")
     click.echo(f"{_size(sum(entry.size for entry in entries))} in {cache}", err=True)
 
 
@@ -59,8 +59,8 @@ def list_(as_json: bool) -> None:
 def fetch(kinds: tuple[str, ...], as_json: bool) -> None:
     """Build or fetch each KIND that is missing (all kinds without one), and print the folder of each.
 
-    Kinds: testbed, kubernetes, images, node, openbao. The first time takes about ten minutes on two cores, most of it
-    for Kubernetes; $KUBECEPTION_KUBERNETES names a folder or a server that has it already.
+    Kinds: testbed, kubernetes, images, node, images-clusters, node-clusters, openbao. The first time takes about twelve
+    minutes on two cores, most of it for Kubernetes; $KUBECEPTION_KUBERNETES names a folder or a server that has it already.
     """
     cache, console = default_cache(), make_console(err=True)
     folders: dict[str, Path] = {}
@@ -68,7 +68,7 @@ def fetch(kinds: tuple[str, ...], as_json: bool) -> None:
         with show_progress(console) as progress:
             folders[kind] = FETCH[kind](cache, progress)
         if not as_json:
-            click.echo(f"{kind:<11} {folders[kind]}")
+            click.echo(f"{kind:<15} {folders[kind]}")
     if as_json:
         _print({"ok": True, "folders": {kind: str(folder) for kind, folder in folders.items()}})
 
@@ -85,7 +85,7 @@ def verify(context: click.Context, as_json: bool) -> None:
         problem = catalogue.verify(cache, entry)
         damaged += bool(problem)
         rows.append(_row(entry) | {"problem": problem})
-        click.echo(f"{entry.kind:<11} {entry.key}  {problem or 'as it was built'}", err=as_json)
+        click.echo(f"{entry.kind:<15} {entry.key}  {problem or 'as it was built'}", err=as_json)
     if as_json:
         _print({"ok": not damaged, "artifacts": rows})
     context.exit(HarnessError.exit_code if damaged else 0)

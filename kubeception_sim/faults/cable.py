@@ -27,7 +27,10 @@ def wire_of(machine: Machine, namespace: str) -> Wire:
 
 
 class Cut(Fault):
-    """Machines without a cable: they see that it is out."""
+    """Machines without a cable: they see that it is out.
+
+    After its end the cables are in; a kernel may take a second more to notice that (it looks at carriers once a second).
+    """
 
     def __init__(self, machines: Sequence[Machine]) -> None:
         super().__init__()

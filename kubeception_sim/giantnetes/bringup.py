@@ -4,7 +4,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kubeception_sim.artifacts import images, kubernetes, node
 from kubeception_sim.artifacts.images import Images
 from kubeception_sim.artifacts.node import Image
 from kubeception_sim.artifacts.store import default_cache
-from kubeception_sim.giantnetes import addons_dns, addons_policy
+from kubeception_sim.giantnetes import addons
 from kubeception_sim.giantnetes.certificates import Certificates, authority, issue
 from kubeception_sim.giantnetes.cluster import API_PORT, Cluster, Host
 from kubeception_sim.giantnetes.door import Door
@@ -39,7 +39,10 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class OuterCluster:
-    """The outer cluster of a lab: what its hosts are told, and the ways to it. Made by `prepare`, before any machine starts."""
+    """The outer cluster of a lab: what its hosts are told, and the ways to it. Made by `prepare`, before any machine starts.
+
+    `more` is applied beside the add-ons; what has their label is waited for.
+    """
 
     cluster: Cluster
     kubectl: Kubectl
@@ -50,6 +53,7 @@ class OuterCluster:
     router: Router
     connect: Callable[[], socket.socket]
     applied: bool = False
+    more: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def door(self) -> Door:
@@ -108,25 +112,26 @@ class OuterCluster:
         nothing on them can have started. Raises HarnessError while the API does not answer.
         """
         if not self.applied:
-            self.kubectl.apply(self.addons(), timeout=_APPLY_SECONDS)
+            self.kubectl.apply([*self.addons(), *self.more], timeout=_APPLY_SECONDS)
             self.applied = True
         lines = unready(nodes_of(self.kubectl.get("nodes", timeout=_ASK_SECONDS)), wanted)
-        labels = "kubeception.io/addon"
         # The pods first: what counts them is then at least as new.
         pods = self.kubectl.get("-n", "kube-system", "pods", timeout=_ASK_SECONDS)["items"] if booted else ()
-        found = self.kubectl.get("-n", "kube-system", "deployments,daemonsets", "-l", labels, timeout=_ASK_SECONDS)["items"]
+        kinds = ("--all-namespaces", "deployments,daemonsets", "-l", addons.LABEL)
+        found = self.kubectl.get(*kinds, timeout=_ASK_SECONDS)["items"]
         return lines + left_over(pods, booted or {}) + unavailable(found)
 
     def addons(self) -> list[dict[str, Any]]:
         """What runs in it beside the control plane: cluster DNS and the NetworkPolicy agent."""
-        replicas = min(2, len(self.cluster.hosts))
-        dns = addons_dns.manifests(self.images.agent, self.cluster.dns, self.cluster.domain, replicas, self.version)
-        return [_labelled(item) for item in (*addons_policy.manifests(self.images.agent), *dns)]
+        return addons.objects(self.cluster, self.images.agent)
 
 
-def outer_image(cache: Path, version: str, progress: Progress) -> Image:
-    """The image of the cluster's machines, from the cache; built there first, with all that is in it, if need be."""
-    return node.ensure(cache, progress, version)
+def outer_image(cache: Path, version: str, progress: Progress, *, clusters: bool = False) -> Image:
+    """The image of the cluster's machines, from the cache; built there first, with all that is in it, if need be.
+
+    With `clusters` they can run machines of inner clusters.
+    """
+    return node.ensure(cache, progress, version, clusters=clusters)
 
 
 def flags_of(version: Version) -> Flags:
@@ -164,9 +169,3 @@ def write_kubeconfig(path: Path, cluster: Cluster, certificates: Certificates) -
     }
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(document, sort_keys=False))
-
-
-def _labelled(item: dict[str, Any]) -> dict[str, Any]:
-    """With the label that says it is ours, by which its state is asked."""
-    labels = {**item["metadata"].get("labels", {}), "kubeception.io/addon": "true"}
-    return {**item, "metadata": {**item["metadata"], "labels": labels}}

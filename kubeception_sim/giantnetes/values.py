@@ -53,34 +53,59 @@ class Flags:
 
 def profile_values(role: Role, cluster: Cluster, shared: Shared, flags: Flags, *, admin_keys: tuple[str, ...]) -> dict[str, Any]:
     """The values of a role's profile. A worker's hold no secret but the bootstrap token."""
-    kubernetes: dict[str, Any] = {
-        "api": cluster.api_url,
-        "ca": shared.ca,
-        "bootstrap_token": shared.bootstrap_token,
+    kubernetes = kubernetes_values(role, cluster, flags, etcd_image=shared.etcd_image) | shared_values(role, shared)
+    return {"admin_keys": list(admin_keys), "kubernetes": kubernetes}
+
+
+def kubernetes_values(
+    role: Role,
+    cluster: Cluster,
+    flags: Flags,
+    *,
+    etcd_image: str,
+    api: str = "",
+    pod_mtu: int = 1500,
+    join_seconds: int = JOIN_SECONDS,
+) -> dict[str, Any]:
+    """What a role's template finds in `values.kubernetes`, but for what is certified or secret.
+
+    `api` is the URL at which the host finds the API servers, the cluster's own if empty.
+    """
+    found: dict[str, Any] = {
+        "api": api or cluster.api_url,
         "domain": cluster.domain,
         "dns_address": str(cluster.dns),
-        "pod_mtu": 1500,
+        "pod_mtu": pod_mtu,
         "pod_range": str(cluster.pods),
-        "join_seconds": JOIN_SECONDS,
+        "join_seconds": join_seconds,
         "images": IMAGES,
         "version": cluster.version,
         "kubelet_flags": list(flags.kubelet),
     }
     if role is Role.MASTER:
-        kubernetes |= {
-            "etcd_ca": shared.etcd_ca,
-            "front_proxy_ca": shared.front_proxy_ca,
-            "signer": _pair(shared.signer),
-            "service_account": {"key": shared.service_account_key, "public": shared.service_account_public},
+        found |= {
             "etcd_members": [{"name": host.name, "address": str(host.address)} for host in cluster.masters],
-            "etcd_image": shared.etcd_image,
+            "etcd_image": etcd_image,
             "service_range": str(cluster.services),
             "role_label": flags.role_label,
             "apiserver_flags": list(flags.apiserver),
             "controller_manager_flags": list(flags.controller_manager),
             "scheduler_flags": list(flags.scheduler),
         }
-    return {"admin_keys": list(admin_keys), "kubernetes": kubernetes}
+    return found
+
+
+def shared_values(role: Role, shared: Shared) -> dict[str, Any]:
+    """The rest of `values.kubernetes`."""
+    found: dict[str, Any] = {"ca": shared.ca, "bootstrap_token": shared.bootstrap_token}
+    if role is Role.MASTER:
+        found |= {
+            "etcd_ca": shared.etcd_ca,
+            "front_proxy_ca": shared.front_proxy_ca,
+            "signer": _pair(shared.signer),
+            "service_account": {"key": shared.service_account_key, "public": shared.service_account_public},
+        }
+    return found
 
 
 def host_values(host: Host, certificates: Mapping[str, Pair]) -> dict[str, Any]:
@@ -88,7 +113,7 @@ def host_values(host: Host, certificates: Mapping[str, Pair]) -> dict[str, Any]:
     return {
         "pod_subnet": str(host.pods),
         "rack": host.rack,
-        "bgp": {"router": str(host.gateway), "router_as": ROUTER_AS, "as": host.asn},
+        "bgp": {"peers": [{"name": "rack", "address": str(host.gateway), "as": ROUTER_AS}], "as": host.asn},
         "pki": pki_values(certificates),
     }
 

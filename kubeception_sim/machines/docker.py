@@ -107,6 +107,7 @@ def _orders(spec: MachineSpec, port: Port, lab: Lab, image: BootImage, name: str
         host=host or "",
         image=name,
         image_sha256=image.rootfs_sha256,
+        rootfs=os.fspath(image.rootfs.absolute()),
         fabric=port.namespace,
         bridge=port.bridge,
         address=str(spec.address or ""),

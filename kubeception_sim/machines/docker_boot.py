@@ -38,7 +38,8 @@ _SIGNALLED = 128
 class Orders:
     """What the machine is told, as JSON in its directory. `memory` is in bytes, empty strings stand for what is not given.
 
-    `container` is the name of the container and of its network namespace, `host` the URL of the engine.
+    `container` is the name of the container and of its network namespace, `host` the URL of the engine,
+    `rootfs` the path of the squashfs that `image` was made of.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Orders:
     host: str
     image: str
     image_sha256: str
+    rootfs: str
     fabric: str
     bridge: str
     address: str
@@ -165,6 +167,7 @@ def _initrd(orders: Orders, directory: Path, pid: int) -> int:
     root.mkdir(exist_ok=True)
     enter(Path(f"/proc/{pid}/ns/net"), Clone.NET)
     docker_root.show(pid, root)
+    docker_root.restore(root, Path(orders.rootfs), directory / "image")
     kernel = _power_on(orders)
     try:
         _check_image(kernel, orders.image_sha256)

@@ -6,15 +6,20 @@ attached outside (open_tree(2), move_mount(2); Linux 5.2).
 
 import ctypes
 import os
+import shutil
 from pathlib import Path
 
 from kubeception_sim.machines.syscalls import Clone, Mount, mount, unshare
+from kubeception_sim.run import run
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _OPEN_TREE, _MOVE_MOUNT = 428, 429  # the same on every architecture
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _AT_FDCWD = 1, 4, -100
 # Not what Docker mounts over files in /etc, nor the container's /proc, /sys and /dev.
 _PARTS = ("/", "/run")
+# The engine lays empty files over these of any image, to have something to mount its own upon.
+_HIDDEN = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_MOUNT_SECONDS = 30.0
 
 
 def show(pid: int, root: Path) -> None:
@@ -35,6 +40,20 @@ def show(pid: int, root: Path) -> None:
         _call("move_mount", _MOVE_MOUNT, tree, b"", _AT_FDCWD, target, _MOVE_MOUNT_F_EMPTY_PATH)
     for handle in (own, theirs, *trees):
         os.close(handle)
+
+
+def restore(root: Path, rootfs: Path, place: Path) -> None:
+    """Give the container at `root` the files of its image that the engine hides: without hosts nobody knows "localhost".
+
+    `rootfs` is the squashfs that the image was made of, `place` a folder to mount it at: it is gone with this process's
+    mount namespace. Raises OSError and CommandFailed.
+    """
+    place.mkdir(exist_ok=True)
+    run(["mount", "-t", "squashfs", "-o", "loop,ro", rootfs, place], timeout=_MOUNT_SECONDS)
+    for name in _HIDDEN:
+        (root / name).unlink(missing_ok=True)
+        if os.path.lexists(place / name):
+            shutil.copy2(place / name, root / name, follow_symlinks=False)
 
 
 def _set_namespace(handle: int) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.scenario import (
     Await,
@@ -77,7 +78,7 @@ class Plan:
             lines.append(heading)
             for part in parts:
                 number += 1
-                lines.append(f"  {number:2}  {part.do:<12}{part.what}".rstrip())
+                lines.append(f"  {number:2}  {part.do:<16}{part.what}".rstrip())
         if self.scenario.budgets:
             lines.append("budgets")
         lines += [f"      {budget}: at most {budget.limit}" for budget in self.scenario.budgets]
@@ -119,6 +120,10 @@ def _what(step: Step) -> str:
             return f"{step.testinfra.name} on {where}"
         case AwaitCluster():
             return f"nodes and add-ons within {step.within}"
+        case CreateCluster():
+            return step.cluster
+        case AwaitInner() | DeleteCluster():
+            return f"{step.cluster} within {step.within}"
         case StartProbe():
             return f"{step.name}: {step.kind} every {step.every}"
         case Settle():

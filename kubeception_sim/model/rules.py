@@ -10,6 +10,7 @@ from ignition.document import DocumentError, Duration, Problem, decode, load
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo
+from kubeception_sim.model.clusters import AwaitInner, Clusters, CreateCluster, DeleteCluster
 from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
 from kubeception_sim.model.faults import FaultKind, Inject, Undo
@@ -21,6 +22,7 @@ from kubeception_sim.model.scenario import (
     DriverName,
     KillWorker,
     Machine,
+    Pki,
     PowerOff,
     PowerOn,
     Role,
@@ -91,6 +93,8 @@ def _outer(scenario: Scenario) -> Iterator[Problem]:
         yield outer.origin.error(f"{masters} machines have the role master", hint=hint)
     if scenario.driver is DriverName.FAKE:
         yield scenario.origin.error("fake machines run no cluster", "driver", hint="namespace, qemu, docker or libvirt")
+    if outer.clusters and outer.pki is Pki.EMBEDDED:
+        yield outer.origin.error("inner clusters need authorities of their own", "pki", hint="pki: openbao")
     subnets = {"fabric": scenario.fabric.subnet} | {f"rack {rack.name}": rack.subnet for rack in scenario.fabric.racks}
     for key, own in (("pods", outer.pods), ("services", outer.services)):
         for what, subnet in subnets.items():
@@ -175,6 +179,7 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
     everybody = tuple(machine.name for machine in scenario.machines)
     on: set[str] = set()
     probes: set[str] = set()
+    clusters = Clusters()
     faults = Faults(everybody)
     for step in scenario.steps:
         yield from _times(step)
@@ -184,6 +189,9 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
             case AwaitCluster():
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to wait for", hint="outer: {}")
+                continue
+            case CreateCluster() | AwaitInner() | DeleteCluster():
+                yield from clusters.take(step, scenario.outer is not None and scenario.outer.clusters)
                 continue
             case StartProbe():
                 if step.name in probes:

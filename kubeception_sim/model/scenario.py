@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from ignition.document import Duration, Origin, Size
 from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
 from kubeception_sim.model.budgets import Budget
+from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 
 UNASSIGNED = IPv4Address(0)
@@ -78,13 +79,14 @@ class Pki(StrEnum):
 @dataclass(frozen=True)
 class Outer:
     """The cluster that machines with a role form. `pods` is divided into one /24 a machine; the tenth address of `services`
-    is the cluster's DNS."""
+    is the cluster's DNS. With `clusters` there may be inner ones in it: its nodes run their machines."""
 
     kubernetes: str = "v1.20.2"
     pods: IPv4Network = field(default=IPv4Network("10.60.0.0/16"))
     services: IPv4Network = field(default=IPv4Network("10.61.0.0/16"))
     domain: str = "cluster.local"
     pki: Pki = Pki.OPENBAO
+    clusters: bool = False
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
@@ -241,7 +243,21 @@ class Settle:
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
-Step: TypeAlias = PowerOn | Await | Check | KillWorker | PowerOff | AwaitCluster | StartProbe | Settle | Inject | Undo
+Step: TypeAlias = (
+    PowerOn
+    | Await
+    | Check
+    | KillWorker
+    | PowerOff
+    | AwaitCluster
+    | CreateCluster
+    | AwaitInner
+    | DeleteCluster
+    | StartProbe
+    | Settle
+    | Inject
+    | Undo
+)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ bao.py         OpenBao: a role for each certificate, a token for each host that 
 server.py      the OpenBao server of a lab
 embedded.py    the same with keys in a folder of the lab, for computers that cannot have OpenBao
 keys.py        keys and signing requests
+tenants.py     authorities of inner clusters, in a namespace that their controller cannot leave
+access.py      how an OpenBao is asked, and as whom
 rotation.py    which certificates end soon, and whose turn it is to get new ones
 """
 

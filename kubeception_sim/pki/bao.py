@@ -8,7 +8,7 @@ nobody read it.
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import hvac
 from cryptography import x509
@@ -18,7 +18,6 @@ from kubeception_sim.errors import HarnessError
 from kubeception_sim.pki import keys
 from kubeception_sim.pki.authority import Issued, Refused, Request
 from kubeception_sim.pki.embedded import ROOT_DAYS
-from kubeception_sim.pki.server import Server
 
 _ROOT_TTL = f"{ROOT_DAYS * 24}h"
 _TOKEN_TTL = "1h"
@@ -27,11 +26,19 @@ _KEY = {"key_type": "ec", "key_bits": 256}
 T = TypeVar("T")
 
 
-class BaoAuthority:
-    """See `Authority`."""
+class Asked(Protocol):
+    """A way to OpenBao: a lab's `Server`, or an `Access`."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def ask(self, question: Callable[[hvac.Client], T], token: str | None = None) -> T:
+        """What `question` returns for a client that holds `token`, or what the way has by itself."""
+        ...
+
+
+class BaoAuthority:
+    """See `Authority`. `server` is the way to OpenBao."""
+
+    def __init__(self, server: Asked) -> None:
+        self.server = server
 
     def mount(self, name: str) -> str:
         """An engine with an internal root: its key cannot be read, not even by us."""
@@ -60,7 +67,7 @@ class BaoAuthority:
             )
             return str(wrapped["wrap_info"]["token"])
 
-        return BaoIssuer(self._server, host, self._do(f"make a token for {host}", make))
+        return BaoIssuer(self.server, host, self._do(f"make a token for {host}", make))
 
     def intermediate(self, mount: str, common_name: str) -> Issued:
         """Our key, signed by the mount's root as an authority that may not make others."""
@@ -89,7 +96,7 @@ class BaoAuthority:
 
     def _do(self, what: str, question: Callable[[hvac.Client], T]) -> T:
         try:
-            return self._server.ask(question)
+            return self.server.ask(question)
         except VaultError as error:
             raise HarnessError(f"OpenBao cannot {what}: {error}") from error
 
@@ -97,7 +104,7 @@ class BaoAuthority:
 class BaoIssuer:
     """See `Issuer`. The token is unwrapped at the first use, on the side of the host."""
 
-    def __init__(self, server: Server, host: str, wrapped: str) -> None:
+    def __init__(self, server: Asked, host: str, wrapped: str) -> None:
         self._server = server
         self._host = host
         self._wrapped = wrapped
@@ -155,7 +162,14 @@ def role(request: Request) -> dict[str, Any]:
 
 def policy_text(requests: Sequence[Request]) -> str:
     """What the token of a host may do: ask for its certificates with the very parameters that make them. Pure."""
-    return "".join(_rule(request) for request in sorted(requests, key=lambda each: (each.mount, each.name)))
+    return "".join(rule(request) for request in sorted(requests, key=lambda each: (each.mount, each.name)))
+
+
+def rule(request: Request) -> str:
+    """The part of a policy that is about one certificate. Pure."""
+    allowed = "".join(f'    "{name}" = [{json.dumps(value)}]\n' for name, value in parameters(request).items())
+    path = json.dumps(f"{request.mount}/issue/{request.name}")
+    return f'path {path} {{\n  capabilities = ["update"]\n  allowed_parameters = {{\n{allowed}  }}\n}}\n'
 
 
 def parameters(request: Request) -> dict[str, str]:
@@ -169,12 +183,6 @@ def parameters(request: Request) -> dict[str, str]:
         "ttl": f"{request.ttl_hours}h",
         "private_key_format": "pkcs8",
     }
-
-
-def _rule(request: Request) -> str:
-    allowed = "".join(f'    "{name}" = [{json.dumps(value)}]\n' for name, value in parameters(request).items())
-    path = json.dumps(f"{request.mount}/issue/{request.name}")
-    return f'path {path} {{\n  capabilities = ["update"]\n  allowed_parameters = {{\n{allowed}  }}\n}}\n'
 
 
 def _root_of(client: hvac.Client, mount: str) -> str:

@@ -16,20 +16,20 @@ from typing import TypeVar
 
 import hvac
 from hvac.exceptions import VaultError
-from requests import RequestException, Session
+from requests import RequestException
 
 from kubeception_sim.artifacts import openbao
 from kubeception_sim.artifacts.store import Progress, default_cache
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
 from kubeception_sim.lab import Lab
 from kubeception_sim.network import inside
+from kubeception_sim.pki.access import Access, client
 from kubeception_sim.pki.authority import Request
 from kubeception_sim.pki.embedded import EmbeddedAuthority
 from kubeception_sim.run import Process, spawn
 
 PORT = 8200
 READY_SECONDS = 30.0
-_ANSWER_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _TLS = "openbao"
 T = TypeVar("T")
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Server:
-    """A running, unsealed OpenBao. `root_token` opens everything."""
+    """A running, unsealed OpenBao. `root_token` opens everything; `namespace` is the network's, empty for the one we are in."""
 
     address: IPv4Address
     namespace: str
@@ -50,9 +50,14 @@ class Server:
         """Where clients in the namespace find it."""
         return f"https://{self.address}:{PORT}"
 
+    @property
+    def access(self) -> Access:
+        """Everything, for who is in the server's network."""
+        return Access(self.url, self.ca, self.root_token)
+
     def ask(self, question: Callable[[hvac.Client], T], token: str | None = None) -> T:
         """What `question` returns for a client in the server's namespace. Raises HarnessError when OpenBao does not answer."""
-        return inside(self.namespace, lambda: _asked(question, self.url, self.ca, self.root_token if token is None else token))
+        return _inside(self.namespace, lambda: self.access.ask(question, token))
 
     @classmethod
     @contextmanager
@@ -63,11 +68,15 @@ class Server:
         folder.chmod(0o700)
         config = _configure(folder, address)
         argv = (program, "server", f"-config={config}")
-        with spawn(argv, log=folder / "server.log", env=lab.env, namespace=namespace) as process:
+        with spawn(argv, log=folder / "server.log", env=lab.env, namespace=namespace or None) as process:
             ca = folder / "tls-ca.crt"
             url = f"https://{address}:{PORT}"
-            keys = inside(namespace, lambda: _unsealed(url, ca, folder / "keys.json", process))
+            keys = _inside(namespace, lambda: _unsealed(url, ca, folder / "keys.json", process))
             yield cls(address, namespace, ca, process, keys["root_token"])
+
+
+def _inside(namespace: str, act: Callable[[], T]) -> T:
+    return inside(namespace, act) if namespace else act()
 
 
 def _configure(folder: Path, address: IPv4Address) -> Path:
@@ -97,20 +106,20 @@ def _configure(folder: Path, address: IPv4Address) -> Path:
 
 def _unsealed(url: str, ca: Path, path: Path, process: Process) -> dict[str, str]:
     """Initialise and unseal, and wait until it is the active node. `path` keeps the key and the token."""
-    client = _client(url, ca)
+    asking = client(url, ca)
     deadline = monotonic() + READY_SECONDS
     last = "it does not listen"
     while monotonic() < deadline:
         if process.poll() is not None:
             raise HarnessError(f"OpenBao ended with {process.poll()}\n{process.tail()}")
         try:
-            if not client.sys.is_initialized():
-                made = client.sys.initialize(secret_shares=1, secret_threshold=1)
+            if not asking.sys.is_initialized():
+                made = asking.sys.initialize(secret_shares=1, secret_threshold=1)
                 _keep(path, {"key": made["keys"][0], "root_token": made["root_token"]})
             keys = _kept(path)
-            if client.sys.is_sealed():
-                client.sys.submit_unseal_key(keys["key"])
-            if client.sys.read_health_status().status_code == 200:
+            if asking.sys.is_sealed():
+                asking.sys.submit_unseal_key(keys["key"])
+            if asking.sys.read_health_status().status_code == 200:
                 return keys
             last = "it is not active"
         except (RequestException, VaultError) as error:
@@ -136,19 +145,3 @@ def _kept(path: Path) -> dict[str, str]:
         hint = f"nobody can open it again; remove {path.parent} to begin anew"
         raise HarnessError(f"OpenBao has data, but its keys are not in {path}", hint=hint) from error
     return keys
-
-
-def _client(url: str, ca: Path, token: str | None = None) -> hvac.Client:
-    """A client that takes neither proxies nor authorities from the environment: those are for other networks."""
-    session = Session()
-    session.trust_env = False
-    session.verify = str(ca)
-    return hvac.Client(url=url, token=token, session=session, timeout=_ANSWER_SECONDS)
-
-
-def _asked(question: Callable[[hvac.Client], T], url: str, ca: Path, token: str) -> T:
-    client = _client(url, ca, token)
-    try:
-        return question(client)
-    except RequestException as error:
-        raise HarnessError(f"OpenBao at {url} does not answer: {error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from kubeception_sim.artifacts import testbed
@@ -25,14 +25,15 @@ from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.scenario import DriverName, Role, Scenario
 from kubeception_sim.network import Fabric, Rack
 from kubeception_sim.run import run as run_program
-from kubeception_sim.scenario.subject import Mayu, Profiles, config, own_profiles, role_profile, role_template
+from kubeception_sim.scenario.clustering import GUEST, Clusters, guest_image
+from kubeception_sim.scenario.subject import PORT, Mayu, Profiles, config, own_profiles, role_profile, role_template, served
 
 Progress = Callable[[str, float], None]
 
 
 @dataclass
 class Standing:
-    """The parts that stand so far; `stack` takes them down again."""
+    """The parts that stand so far; `stack` takes them down again. `accelerator` runs the machines, or those of inner clusters."""
 
     scenario: Scenario
     lab: Lab
@@ -40,6 +41,7 @@ class Standing:
     progress: Progress
     machines: dict[str, Machine] = field(default_factory=dict)
     accelerator: Accelerator = Accelerator.NONE
+    guest: BootImage | None = None
 
     @cached_property
     def ssh_key(self) -> Path:
@@ -54,7 +56,11 @@ class Standing:
         if self.scenario.driver is DriverName.FAKE:
             return _dummy_image(self.lab)
         cache, outer = testbed.default_cache(), self.scenario.outer
-        image = outer_image(cache, outer.kubernetes, self.progress) if outer else testbed.ensure(cache, self.progress)
+        image = (
+            outer_image(cache, outer.kubernetes, self.progress, clusters=outer.clusters)
+            if outer
+            else testbed.ensure(cache, self.progress)
+        )
         return BootImage(image.kernel, image.initrd, image.rootfs, image.rootfs_sha256)
 
     def fabric(self) -> Fabric:
@@ -67,20 +73,36 @@ class Standing:
     def outer(self, fabric: Fabric) -> OuterCluster:
         """The authorities of the outer cluster, and what stands before its API servers."""
         assert self.scenario.outer is not None
-        cluster = cluster_of(self.scenario, self.scenario.outer)
-        return self.stack.enter_context(OuterCluster.prepare(cluster, self.scenario.outer.pki, self.lab, fabric, self.progress))
+        wanted = self.scenario.outer
+        cluster = cluster_of(self.scenario, wanted)
+        outer = self.stack.enter_context(OuterCluster.prepare(cluster, wanted.pki, self.lab, fabric, self.progress))
+        if wanted.clusters:
+            self.guest = guest_image(wanted.kubernetes, self.progress)
+            images = f"http://{self._mayu_address}:{PORT}/images"
+            self.accelerator = _accelerator()
+            Clusters(fabric, self.guest, images, self.accelerator, (self._public_key,)).furnish(outer)
+        return outer
+
+    @property
+    def _mayu_address(self) -> IPv4Address:
+        # In a fabric with racks mayu knows the routers' addresses as its own, and answers questions about hosts on these alone.
+        racks = self.scenario.fabric.racks
+        return racks[0].gateway if racks else self.scenario.fabric.server
+
+    @property
+    def _public_key(self) -> str:
+        return self.ssh_key.with_suffix(".pub").read_text().strip()
 
     def mayu(self, fabric: Fabric, image: BootImage, outer: OuterCluster | None) -> Mayu:
         """mayu, serving."""
-        keys = (self.ssh_key.with_suffix(".pub").read_text().strip(),)
+        keys = (self._public_key,)
         profiles = own_profiles(self.scenario, {"ssh_key": keys[0]})
         if outer is not None:
             profiles = self._with_roles(profiles, outer, keys)
         settings = config(self.scenario, image, profiles)
-        # In a fabric with racks mayu knows the routers' addresses as its own, and answers questions about hosts on these alone.
-        racks = self.scenario.fabric.racks
-        address = racks[0].gateway if racks else self.scenario.fabric.server
-        return self.stack.enter_context(Mayu.serve(self.lab, fabric, address, settings))
+        if self.guest:
+            settings["images"][GUEST] = served(self.guest)
+        return self.stack.enter_context(Mayu.serve(self.lab, fabric, self._mayu_address, settings))
 
     def _with_roles(self, own: Profiles, outer: OuterCluster, keys: tuple[str, ...]) -> Profiles:
         folder = self.lab.subdirectory("roles")
@@ -94,7 +116,8 @@ class Standing:
     def plug_in(self, fabric: Fabric, image: BootImage) -> None:
         """The machines, still off."""
         driver = self._driver(image)
-        self.accelerator = driver.accelerator
+        if driver.accelerator is not Accelerator.NONE:
+            self.accelerator = driver.accelerator
         for each in self.scenario.machines:
             spec = MachineSpec(
                 name=each.name,

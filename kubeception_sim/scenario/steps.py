@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
 
+from ignition.document import Duration
 from kubeception_sim.checks import testinfra
 from kubeception_sim.checks.probes import ApiProbe, WritesProbe
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
@@ -17,6 +18,7 @@ from kubeception_sim.giantnetes.bringup import OuterCluster
 from kubeception_sim.lab import Lab
 from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
+from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.results import CheckResult
 from kubeception_sim.model.scenario import (
@@ -33,6 +35,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
+from kubeception_sim.scenario import clustering
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
@@ -88,6 +91,8 @@ def carry_out(step: Step, bench: Bench) -> None:
             _kill_worker(step, bench)
         case AwaitCluster():
             _await_cluster(step, bench)
+        case CreateCluster() | AwaitInner() | DeleteCluster():
+            _inner(step, bench)
         case StartProbe():
             _start_probe(step, bench)
         case Settle():
@@ -191,6 +196,24 @@ def _await_cluster(step: AwaitCluster, bench: Bench) -> None:
         if problems:
             bench.say(problems[0])
             time.sleep(_POLL_SECONDS * 4)
+
+
+def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> None:
+    assert bench.outer is not None
+    began = bench.clock.now()
+
+    def left_of(within: Duration) -> clustering.Left:
+        return clustering.Left(lambda: began + within.seconds - bench.clock.now(), bench.say)
+
+    match step:
+        case CreateCluster():
+            clustering.create(step, bench.outer)
+        case AwaitInner():
+            if problem := clustering.await_ready(step, bench.outer, left_of(step.within)):
+                raise Failed(f"{step.cluster} is not Ready within {step.within}: {problem}")
+        case DeleteCluster():
+            if problem := clustering.delete(step, bench.outer, left_of(step.within)):
+                raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
 
 
 def _start_probe(step: StartProbe, bench: Bench) -> None:

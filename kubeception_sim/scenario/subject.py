@@ -96,10 +96,7 @@ def config(scenario: Scenario, image: BootImage, profiles: Profiles) -> dict[str
         "tftp": {"root": os.fspath(TFTP_ROOT)},
         "images": {
             scenario.image: {
-                "directory": os.fspath(image.kernel.parent),
-                "kernel": image.kernel.name,
-                "initrd": image.initrd.name,
-                "files": {"rootfs": image.rootfs.name},
+                **served(image),
                 "args": [*_KERNEL_ARGUMENTS, _STATIC_ADDRESS, f"testbed.sha256={image.rootfs_sha256}"],
             }
         },
@@ -125,6 +122,16 @@ def config(scenario: Scenario, image: BootImage, profiles: Profiles) -> dict[str
             for machine in scenario.machines
         ],
         "unknown_hosts": "ignore",
+    }
+
+
+def served(image: BootImage) -> dict[str, Any]:
+    """What mayu serves of an image."""
+    return {
+        "directory": os.fspath(image.kernel.parent),
+        "kernel": image.kernel.name,
+        "initrd": image.initrd.name,
+        "files": {"rootfs": image.rootfs.name},
     }
 
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from mayu_py.core.boot import decide
 from mayu_py.core.enrolment import Enrolment, Newcomer, Registry, readdress
-from mayu_py.core.exchange import Answer, Event, Learned, Reached, Request
+from mayu_py.core.exchange import Answer, Became, Event, Learned, Reached, Request
 from mayu_py.core.hosts import Host
 from mayu_py.core.inventory import Changes, Inventory, compose
 from mayu_py.core.networks import Network
@@ -25,6 +25,7 @@ from mayu_py.core.snapshot import Snapshot
 from mayu_py.core.verbs import Verb, carry_out
 from mayu_py.errors import IllegalTransition, RangeExhausted, StoreError
 from mayu_py.services.repeats import Repeats
+from mayu_py.services.signs import LastSigns
 from mayu_py.store import NO_CONFIGS, Counts, Entry, Happened, Served, Stamp, Store
 
 log = logging.getLogger(__name__)
@@ -40,21 +41,24 @@ Key = tuple[str, str, str]
 
 
 def _key(event: Event) -> Key:
-    """What makes an event a repeat of another."""
+    """What makes an event a repeat of another: its kind, its host, and what it says of it."""
     match event:
         case Reached():
             what: str = event.stage
+        case Became():
+            what = event.state
         case Learned():
             what = f"{event.identity} {event.os_version} {event.address}"
-        case _:
-            what = ""
     return (type(event).__name__, event.host.name, what)
 
 
 class Desk:
-    """Opened once in each worker process, after the fork. Safe for several threads."""
+    """Opened once in each worker process, after the fork. Safe for several threads.
 
-    def __init__(self, worker: str, settings: Settings, open_store: Callable[[], Store]) -> None:
+    `signs` is what the workers share, made before the fork; without it, a desk has its own.
+    """
+
+    def __init__(self, worker: str, settings: Settings, open_store: Callable[[], Store], signs: LastSigns | None = None) -> None:
         self._worker = worker
         self._settings = settings
         self._open_store = open_store
@@ -67,6 +71,7 @@ class Desk:
         self._entries: list[Entry] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._recent: Repeats[Key] = Repeats(REPEAT_SECONDS)
+        self._signs = signs or LastSigns()
         self._work = threading.Event()
         self._stop = threading.Event()
         self._carrier = threading.Thread(target=self._carry, name="carrier", daemon=True)
@@ -128,21 +133,33 @@ class Desk:
 
     def note(self, answer: Answer) -> None:
         """Put an answer's events on the tray, but for repeats within a few seconds."""
-        for event in answer.events:
-            self._put(_key(event), event)
+        with self._lock:
+            for event in self._news(answer):
+                self._put(event)
 
     def happened(self, kind: str, host: Host | None, **detail: object) -> None:
         """Put something on the tray that moves no host, but for a repeat within a few seconds."""
-        self._put((kind, host.name if host else "", repr(detail)), Happened(kind, detail, host))
-
-    def _put(self, key: Key, event: Event | Happened) -> None:
         with self._lock:
-            if self._recent.seen(key, monotonic()):
-                return
-            if len(self._entries) >= TRAY_SIZE:
-                self._counts["events.lost", "tray-full"] += 1
-                return
-            self._entries.append((event, Stamp.now()))
+            if not self._recent.seen((kind, host.name if host else "", repr(detail)), monotonic()):
+                self._put(Happened(kind, detail, host))
+
+    def _news(self, answer: Answer) -> list[Event]:
+        """The events of an answer that are no repeats.
+
+        A repeat is what this worker had a few seconds ago, and nobody had another sign of that host since: a host that boots
+        again so soon has been further, though it was another worker that heard of it.
+        """
+        now = monotonic()
+        keys = {_key(event): event for event in answer.events}
+        # Both are asked of every event: each remembers it.
+        told = {key: (self._signs.is_last(key[:2], key[2]), self._recent.seen(key, now)) for key in keys}
+        return [event for key, event in keys.items() if not all(told[key])]
+
+    def _put(self, event: Event | Happened) -> None:
+        if len(self._entries) >= TRAY_SIZE:
+            self._counts["events.lost", "tray-full"] += 1
+            return
+        self._entries.append((event, Stamp.now()))
         self._work.set()
 
     def count(self, name: str, reason: str, n: int = 1) -> None:
@@ -161,8 +178,7 @@ class Desk:
         if not answer.events:
             return ()
         with self._lock:
-            now = monotonic()
-            return [(event, Stamp.now()) for event in answer.events if not self._recent.seen(_key(event), now)]
+            return [(event, Stamp.now()) for event in self._news(answer)]
 
     def write(self, entries: Sequence[Entry], served: Served = NO_CONFIGS) -> None:
         """Write events, and the configs that hosts are served, before returning. Raises StoreError."""
@@ -182,6 +198,7 @@ class Desk:
     def report(self, answer: Answer) -> list[IllegalTransition]:
         """Write an answer's events now; returns the moves that were refused."""
         with self._lock, self._writing:
+            self._news(answer)
             return self._store.record([(event, Stamp.now()) for event in answer.events])
 
     def enrol(self, newcomers: Sequence[Newcomer], avoid: Collection[IPv4Address] = ()) -> Sequence[Host | RangeExhausted]:

@@ -13,6 +13,7 @@ from kubeception_sim.artifacts import catalogue, kubernetes, testbed
 from kubeception_sim.artifacts.store import Store
 
 OLD = "0" * 32
+OTHERS = ["image-base", "images", "images-clusters", "kubernetes", "node", "node-clusters", "openbao"]
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -60,7 +61,7 @@ def test_the_list_tells_current_from_old_unfinished_and_missing(cache: Path, cal
         ("testbed", "building-dead", "unfinished"),
         ("testbed", OLD, "old"),
     ]
-    assert [row[0] for row in rows[3:]] == ["image-base", "images", "kubernetes", "node", "openbao"]
+    assert [row[0] for row in rows[3:]] == OTHERS
     assert {" ".join(row[-3:]) for row in rows[3:]} == {"not made yet"}
 
 
@@ -78,7 +79,7 @@ def test_the_list_in_json_is_alone_on_stdout(cache: Path, call: Call) -> None:
         "current": False,
         "whole": True,
     }
-    assert document["missing"] == ["image-base", "images", "kubernetes", "node", "openbao"]
+    assert document["missing"] == OTHERS
 
 
 def test_verify_is_exit_2_for_damage_that_hides_behind_size_and_time(cache: Path, call: Call) -> None:
@@ -123,7 +124,7 @@ def test_fetch_gets_what_is_asked_for_and_prints_its_folder(
         (own / name).write_text("#!/bin/sh\necho Kubernetes v1.29.7\n")
         (own / name).chmod(0o755)
     monkeypatch.setenv(kubernetes.VARIABLE, str(own))
-    assert call("fetch", "kubernetes")[:2] == (0, f"kubernetes  {own}\n")
+    assert call("fetch", "kubernetes")[:2] == (0, f"kubernetes      {own}\n")
     assert json.loads(call("fetch", "kubernetes", "--json")[1])["folders"] == {"kubernetes": str(own)}
 
 

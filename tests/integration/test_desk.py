@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from mayu_py.core.enrolment import Newcomer
-from mayu_py.core.exchange import IgnitionRequest, TftpRead
+from mayu_py.core.exchange import IgnitionRequest, Report, TftpRead
 from mayu_py.core.hosts import Host, Identity, Mac, Stage, State
 from mayu_py.core.networks import AddressRange, Network
 from mayu_py.core.settings import HostEntry, Profile, Settings, UnknownHosts
 from mayu_py.services.desk import Desk
+from mayu_py.services.signs import LastSigns
 from mayu_py.store.sqlite import SqliteStore
 
 NETWORK = Network(
@@ -36,8 +37,14 @@ def machine(number: int) -> Newcomer:
     return Newcomer(Identity(mac=Mac(f"52:54:00:00:01:{number:02x}")), NETWORK)
 
 
-def desk_on(path: Path) -> Desk:
-    return Desk("dhcp", SETTINGS, lambda: SqliteStore(path))
+def desk_on(path: Path, signs: LastSigns | None = None) -> Desk:
+    return Desk("dhcp", SETTINGS, lambda: SqliteStore(path), signs)
+
+
+def history(path: Path) -> list[str]:
+    """The stages and states that were noted."""
+    with closing(SqliteStore(path)) as store:
+        return [str(event.detail.get("stage") or event.detail["to"]) for event in store.events(0, 100)]
 
 
 @pytest.fixture
@@ -86,6 +93,27 @@ def test_the_tray_is_emptied_when_the_desk_closes_and_repeats_are_left_out(path:
     with closing(SqliteStore(path)) as store:
         assert [event.detail for event in store.events(0, 10)] == [{"stage": "tftp"}]
         assert store.counters() == [("dhcp", "dhcp.drop", "truncated", 3)]
+
+
+NODE_5 = IPv4Address("127.0.0.5")
+
+
+def boot(desk: Desk, other: Desk) -> None:
+    """From the firmware to the system, in no time; the machine talks to both workers by turns."""
+    desk.answer(TftpRead(NODE_5, "undionly.kpxe"))
+    desk.write(())
+    other.write(other.fresh(other.consider(IgnitionRequest(Identity(serial="KC-5")))))
+    desk.report(desk.consider(Report(NODE_5, "KC-5", Stage.RUNNING)))
+
+
+def test_a_machine_that_boots_again_at_once_has_all_of_it_in_its_history(path: Path) -> None:
+    signs = LastSigns()
+    with desk_on(path, signs) as desk, desk_on(path, signs) as other:
+        boot(desk, other)
+        once = history(path)
+        boot(desk, other)
+    assert once == ["tftp", "ignition", "installing", "running", "running"]
+    assert history(path)[len(once) :] == once
 
 
 def test_a_flood_of_events_is_lost_with_a_count_and_not_kept_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

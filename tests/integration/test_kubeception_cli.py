@@ -193,7 +193,7 @@ def test_a_folder_that_cannot_be_made_is_bad_input(program: Program) -> None:
 def test_a_plan_starts_nothing(program: Program, folder: Path) -> None:
     ran = program("plan", "rack.yaml")
     assert ran.returncode == 0
-    assert "await       all running within 5m" in ran.stdout
+    assert "await           all running within 5m" in ran.stdout
     assert sorted(path.name for path in folder.iterdir()) == ["node.bu", "rack.yaml"]
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs import DEADLINE, FAILING, SMALL, WAITING, Labs, alive, processes_of, until
+from kubeception_sim.run import run
+from tests.labs import BROKEN, DEADLINE, FAILING, SMALL, WAITING, Labs, alive, processes_of, until
 from tests.rack import kubeception
 
 
@@ -27,6 +28,12 @@ def fill(ballast: Path) -> None:
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
+
+
+def plugged(labs: Labs) -> dict[str, bool]:
+    """By its name, whether a machine's cable is in."""
+    found = run(["ip", "-json", "-netns", f"kc-{labs.record('small')['lab']}-fabric", "link"], timeout=10).stdout
+    return {link["ifalias"]: "UP" in link["flags"] for link in json.loads(found) if "ifalias" in link}
 
 
 def coming_up(labs: Labs, *words: str) -> "subprocess.Popen[str]":
@@ -83,6 +90,18 @@ def test_up_again_finds_nothing_missing_and_brings_back_a_killed_machine(labs: L
     labs.status("small", code=0)
     scenario.write_text(scenario.read_text() + "# changed\n")
     assert "is not what the lab was made of" in labs.run("up", scenario).stderr
+    labs.run("down")
+
+
+def test_up_again_ends_the_faults_that_the_steps_have_begun(labs: Labs) -> None:
+    scenario = labs.scenario(text=BROKEN)
+    labs.run("up", scenario)
+    assert plugged(labs) == {"one": False, "two": True}
+    again = labs.run("up", scenario).stdout
+    assert "ending the fault torn" in again
+    assert "all is back" in again
+    assert plugged(labs) == {"one": True, "two": True}
+    assert "nothing was missing" in labs.run("up", scenario).stdout
     labs.run("down")
 
 
@@ -307,5 +326,5 @@ def test_a_run_that_failed_on_a_terminal_is_held_for_a_look_inside(labs: Labs) -
 
 def test_the_scenarios_own_steps_are_done_by_default(labs: Labs) -> None:
     assert "steps" not in SMALL
-    assert "await       all running within 10m" in labs.run("up", labs.scenario()).stdout
+    assert "await           all running within 10m" in labs.run("up", labs.scenario()).stdout
     labs.run("down")

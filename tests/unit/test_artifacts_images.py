@@ -2,9 +2,11 @@
 
 import re
 import shutil
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from kubeception_sim.artifacts import images
 from kubeception_sim.artifacts.images import base
@@ -62,10 +64,31 @@ def test_the_agents_alone_are_in_their_layer(agents: Path, tmp_path: Path, monke
     assert (package / "agents" / "api.py").read_bytes() == (agents / "api.py").read_bytes()
 
 
-def test_every_python_package_is_pinned() -> None:
-    lines = [line for line in (HERE / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-controller.txt"])
+def test_every_python_package_is_pinned(name: str) -> None:
+    lines = [line for line in (HERE / name).read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == len({line.partition("==")[0] for line in lines}) > 2
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line)] == []
+
+
+def test_whatever_a_python_package_needs_is_listed_too() -> None:
+    agents, controller = (_pinned(name) for name in ("requirements.txt", "requirements-controller.txt"))
+    for there in (agents, agents | controller):
+        wanted = {_name(each.name) for name in there for each in map(Requirement, requires(name) or ()) if _applies(each)}
+        assert wanted <= there
+
+
+def _pinned(name: str) -> set[str]:
+    lines = (HERE / name).read_text().splitlines()
+    return {_name(line.partition("==")[0]) for line in lines if not line.startswith("#")}
+
+
+def _name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def test_the_base_is_made_of_the_listed_packages_in_a_mount_namespace() -> None:

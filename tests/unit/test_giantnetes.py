@@ -83,7 +83,7 @@ def test_a_host_announces_its_own_pods_to_its_own_rack() -> None:
     assert host_values(host, {"kube_proxy": Pair("cert", "key")}) == {
         "pod_subnet": "10.60.3.0/24",
         "rack": "b",
-        "bgp": {"router": "10.77.2.1", "router_as": 4_200_000_000, "as": 4_200_000_552},
+        "bgp": {"peers": [{"name": "rack", "address": "10.77.2.1", "as": 4_200_000_000}], "as": 4_200_000_552},
         "pki": {"kube_proxy": {"cert": "cert", "key": "key"}},
     }
 
@@ -214,6 +214,7 @@ def test_the_template_tells_bird_what_the_network_package_has_measured() -> None
     text = (Path(__file__).parents[2] / "mayu_py/templates/giantnetes-worker.bu").read_text()
     begin = text.index("inline: |\n", text.index("path: /etc/bird/bird.conf")) + len("inline: |\n")
     lines = text[begin : text.index("    - path:", begin)].splitlines()
-    filled = jinja2.Template("\n".join(line[10:] for line in lines)).render(host={"address": host.address}, values=values)
+    template = jinja2.Template("\n".join(line[10:] for line in lines), trim_blocks=True, lstrip_blocks=True)
+    filled = template.render(host={"address": host.address}, values=values)
     plan = HostPlan(host.address, host.asn, host.gateway, (host.pods,), CLUSTER.pods, ROUTER_AS)
     assert filled.strip() == host_bird_config(plan).strip()

@@ -53,6 +53,7 @@ def test_orders_come_back_as_they_were_written(tmp_path: Path) -> None:
         host="",
         image=CONTAINER.image,
         image_sha256="0123",
+        rootfs="/images/root.squashfs",
         fabric="kc-0123abcd-fabric",
         bridge="br0",
         address="",

@@ -67,12 +67,11 @@ def test_arguments_are_passed_on() -> None:
         assert server.commands[-1] == {"execute": "set_link", "id": 2, "arguments": {"name": "cable", "up": False}}
 
 
-def test_events_before_an_answer_are_kept() -> None:
+def test_events_before_an_answer_are_passed_over() -> None:
     event = {"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 2}}
     answer = json.dumps(event).encode() + b"\n" + b'{"return": 1, "id": 2}\n'
     with qemu(GREETING, OK, answer) as (near, _), Qmp(near) as qmp:
         assert qmp.execute("stop") == 1
-        assert qmp.events == [event]
 
 
 def test_a_refusal_is_an_error_with_qemus_words() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ignition.document import Data, Mark
@@ -107,6 +107,7 @@ def test_gzip_that_cannot_be_opened_goes_as_a_whole() -> None:
 
 @settings(deadline=None)  # Patterns are compiled: a busy machine takes its time.
 @given(_SECRETS, st.text(_TEXT, max_size=9), st.text(_TEXT, max_size=9), st.integers(0, 3))
+@example("0000", "", "\0", 1)
 def test_no_redacted_config_holds_the_secret(secret: str, before: str, after: str, form: int) -> None:
     contents = f"{before}{secret}{after}"
     config = {
@@ -114,12 +115,14 @@ def test_no_redacted_config_holds_the_secret(secret: str, before: str, after: st
         "storage": {"files": [{"path": f"/{contents}", "contents": {"source": data_urls(contents.encode())[form]}}]},
         "systemd": {"units": [{"name": "a.service", "contents": contents}]},
     }
+    # Nor are the digits by which JSON spells a character beside it: a NUL is \u0000, and holds no 0000.
+    numbers = "".join(re.findall(r"\\u[0-9a-f]{4}", json.dumps(before + after)))
     for raw in (json.dumps(config), json.dumps(config, ensure_ascii=False)):
         for redacted in (redact_config(raw.encode(), Secrets([secret])).decode(), Secrets([secret]).redact(raw)):
             urls = re.findall(r'"(data:[^"]*)"', redacted)
             strings = [redacted, *(opened(url).decode("utf-8", "replace") for url in urls)]
             # What the harmless rest of the config holds anyway is no leak.
-            rest = json.dumps(config).replace(json.dumps(contents)[1:-1], "")
+            rest = json.dumps(config).replace(json.dumps(contents)[1:-1], "") + numbers
             leaks = [way for way in spellings(secret) if any(way in text for text in strings) and way not in rest]
             assert leaks == []
 

@@ -1,6 +1,7 @@
 """The node image: the testbed OS with Kubernetes in it, for machines of every driver.
 
-    image = ensure(default_cache(), progress)
+    image = ensure(default_cache(), progress)                   of a cluster, and of machines in it
+    image = ensure(default_cache(), progress, clusters=True)    of a cluster whose nodes run machines of inner ones
 
 It is a variant of the testbed's recipe: `packages.txt`, `units.txt` and `root/` beside this file are what it has more.
 The images of the control plane are not imported when a node boots: the containerd of the new root has unpacked them when it
@@ -18,9 +19,10 @@ from kubeception_sim.artifacts.store import Progress, Store
 from kubeception_sim.artifacts.testbed import Image, recipe
 from kubeception_sim.run import require, run
 
-__all__ = ["KIND", "PROGRAMS", "Image", "Payload", "build", "ensure", "expected_key", "key", "verify"]
+__all__ = ["CLUSTERS_KIND", "KIND", "PROGRAMS", "Image", "Payload", "build", "ensure", "expected_key", "key", "verify"]
 
 KIND = "node"
+CLUSTERS_KIND = "node-clusters"
 HERE = Path(__file__).parent
 PROGRAMS = ("kubelet", "kubectl")
 _RECIPE = 1  # to be raised when this file changes what comes out
@@ -49,21 +51,24 @@ class Payload:
         return cls(programs, archives, digest.hexdigest())
 
 
-def ensure(cache: Path, progress: Progress, version: str | None = None) -> Image:
+def ensure(cache: Path, progress: Progress, version: str | None = None, *, clusters: bool = False) -> Image:
     """The image with Kubernetes and its images from the cache, each built there first if need be; `version` as for the programs.
 
+    With `clusters`, those of machines and of their controller are among them.
     `progress` hears of builds only, and starts again from 0 with each. Needs root to build. Raises HarnessError and its kin
     when something cannot be built.
     """
     programs = kubernetes.ensure(cache, progress, version)
     made = images.ensure(cache, programs, progress)
+    archives = (made.archive, *([images.ensure_clusters(cache, programs, progress)] if clusters else []))
     chosen = {name: programs.directory / name for name in PROGRAMS}
-    return build(cache, Payload(chosen, (made.archive,), _payload_key(programs)), progress)
+    payload = Payload(chosen, archives, _payload_key(programs, clusters=clusters))
+    return build(cache, payload, progress, CLUSTERS_KIND if clusters else KIND)
 
 
-def expected_key(cache: Path) -> str:
+def expected_key(cache: Path, *, clusters: bool = False) -> str:
     """The key of what `ensure` would return, whether it is there or not."""
-    return key(Payload({}, (), _payload_key(kubernetes.expected(cache))))
+    return key(Payload({}, (), _payload_key(kubernetes.expected(cache), clusters=clusters)))
 
 
 def key(payload: Payload, folder: Path = HERE) -> str:
@@ -75,7 +80,7 @@ def key(payload: Payload, folder: Path = HERE) -> str:
     return digest.hexdigest()[:32]
 
 
-def build(cache: Path, payload: Payload, progress: Progress) -> Image:
+def build(cache: Path, payload: Payload, progress: Progress, kind: str = KIND) -> Image:
     """The image with this payload from the cache, built there first if need be (two minutes); `progress` hears of a build only.
 
     Needs root to build. Raises MissingTool or CommandFailed when it cannot be built.
@@ -86,7 +91,7 @@ def build(cache: Path, payload: Payload, progress: Progress) -> Image:
     def fresh(folder: Path, lock: int) -> None:
         recipe.build(folder, lock, packages, progress, variant)
 
-    return testbed.image(Store(cache, KIND).obtain(key(payload), fresh, progress))
+    return testbed.image(Store(cache, kind).obtain(key(payload), fresh, progress))
 
 
 def verify(cache: Path, payload: Payload) -> None:
@@ -94,8 +99,8 @@ def verify(cache: Path, payload: Payload) -> None:
     Store(cache, KIND).verify(key(payload))
 
 
-def _payload_key(programs: kubernetes.Programs) -> str:
-    return f"{programs.key} {images.key(programs)}"
+def _payload_key(programs: kubernetes.Programs, *, clusters: bool) -> str:
+    return f"{programs.key} {images.clusters_key(programs) if clusters else images.key(programs)}"
 
 
 def _fill(root: Path, payload: Payload) -> None:

@@ -1,0 +1,124 @@
+"""The API of an inner cluster (`inner.doors.Inside`), at the pod of a master, as an administrator for some hours.
+
+The pod's address is what is connected to; the name that its certificate must have is `api.ID.DOMAIN`, so that no other cluster
+and nobody else in the network can answer.
+"""
+
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from kubeception_sim.errors import HarnessError
+from kubeception_sim.inner.certificates import ADMIN_HOURS, Administrator
+from kubeception_sim.inner.controller.api import Api, Document
+from kubeception_sim.inner.resource import Cluster
+from kubeception_sim.inner.wanted import fingerprint
+from kubeception_sim.inner.wanted_pod import API_PORT
+
+NOTE = "kubeception-addons"
+"""A ConfigMap in kube-system: what was applied last, as a fingerprint."""
+_NODES = "/api/v1/nodes"
+# An API server on an emulated processor takes seconds for its first answers.
+_TIMEOUT = httpx2.Timeout(20.0, connect=5.0)
+_FRESH_SECONDS = ADMIN_HOURS * 3600 / 2
+
+
+@dataclass(frozen=True)
+class _Way:
+    client: httpx2.Client
+    api: Api
+    at: IPv4Address
+    made: float
+
+
+class InsideApi:
+    """`administrator` issues a certificate for a cluster (`ClusterPki.administrator`). Ways in are kept."""
+
+    def __init__(
+        self,
+        administrator: Callable[[str], Administrator],
+        domain: str,
+        *,
+        port: int = API_PORT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._administrator, self._domain, self._port, self._clock = administrator, domain, port, clock
+        self._lock = threading.Lock()
+        self._ways: dict[str, _Way] = {}
+
+    def nodes(self, cluster: Cluster, at: IPv4Address) -> Mapping[str, bool]:
+        """See `Inside`. Raises HarnessError."""
+        return {each["metadata"]["name"]: _is_ready(each) for each in self._to(cluster, at).list(_NODES)}
+
+    def apply(self, cluster: Cluster, at: IPv4Address, objects: Sequence[Mapping[str, Any]]) -> None:
+        """See `Inside`. Raises HarnessError."""
+        api, wanted = self._to(cluster, at), _note(objects)
+        there = api.get(api.path(wanted))
+        if there is not None and there.get("data") == wanted["data"]:
+            return
+        for each in objects:
+            api.apply(each)
+        # Last: it says that all of them are there.
+        api.apply(wanted)
+
+    def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
+        """See `Inside`. Raises HarnessError."""
+        api = self._to(cluster, at)
+        if there := api.get(f"{_NODES}/{node}"):
+            api.delete(f"{_NODES}/{node}", there["metadata"]["uid"])
+
+    def drop(self, uid: str) -> None:
+        """Nothing is kept of a cluster that is gone."""
+        with self._lock:
+            if way := self._ways.pop(uid, None):
+                way.client.close()
+
+    def _to(self, cluster: Cluster, at: IPv4Address) -> Api:
+        with self._lock:
+            known = self._ways.get(cluster.uid)
+        if known and known.at == at and self._clock() - known.made < _FRESH_SECONDS:
+            return known.api
+        self.drop(cluster.uid)
+        client = httpx2.Client(
+            base_url=f"https://{at}:{self._port}",
+            verify=trusting(self._administrator(cluster.name)),
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+        api = Api(client, {"sni_hostname": f"api.{cluster.name}.{self._domain}"})
+        with self._lock:
+            self._ways[cluster.uid] = _Way(client, api, at, self._clock())
+        return api
+
+
+def trusting(who: Administrator) -> ssl.SSLContext:
+    """A context that believes the cluster's authority alone, and has the administrator's certificate. Raises HarnessError."""
+    context = ssl.create_default_context(cadata=who.ca)
+    # OpenSSL takes a key from a file only.
+    with tempfile.TemporaryDirectory(prefix="kubeception-") as folder:
+        pair = Path(folder) / "pair.pem"
+        pair.touch(0o600)
+        pair.write_text(who.cert + who.key)
+        try:
+            context.load_cert_chain(pair)
+        except OSError as error:
+            raise HarnessError(f"the administrator's certificate cannot be used: {error}") from error
+    return context
+
+
+def _note(objects: Sequence[Mapping[str, Any]]) -> Document:
+    metadata = {"name": NOTE, "namespace": "kube-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"applied": fingerprint(list(objects))}}
+
+
+def _is_ready(node: Mapping[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

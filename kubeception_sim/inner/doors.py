@@ -1,0 +1,155 @@
+"""What an inner cluster needs of others: protocols, and what goes through them.
+
+All are level-triggered: `ensure` is asked again and again, makes what is missing and changes what is different; `drop` may be
+asked of what is not there any more. Both raise a HarnessError, whose message a person reads in a condition of the cluster. They
+are called from several threads, but for one cluster by one at a time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any, Protocol
+
+from kubeception_sim.inner.allocation import Vm
+from kubeception_sim.inner.resource import Cluster
+
+TOKEN_REFUSED = 77
+"""How the pki step ends when its token was used before (EX_NOPERM of sysexits.h): somebody else has had it. Nobody makes it
+another."""
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Who certifies the machines of a cluster: OpenBao, over TLS, certified by `ca` (PEM).
+
+    `wanted` by the machine's name: what its pki step asks for, JSON.
+    """
+
+    address: IPv4Address
+    port: int
+    ca: str
+    wanted: Mapping[str, Any]
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"https://{self.address}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A token in its wrapper, which opens once and within so many seconds."""
+
+    token: str = field(repr=False)
+    seconds: int
+
+
+class Authorities(Protocol):
+    """The authorities of clusters."""
+
+    def ensure(self, cluster: Cluster, vms: Sequence[Vm]) -> Issuer:
+        """Mounts, roles and policies for exactly these machines."""
+
+    def token(self, cluster: Cluster, vm: Vm) -> Wrapped:
+        """A new token for one start of a machine. Those from before stay what they are."""
+
+    def drop(self, cluster: str) -> None:
+        """Nothing of the cluster is left."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where the bridges of a cluster tell each other who they are: etcd, over TLS, as a user with a prefix of its own.
+
+    `name` is in its certificate, `address` is what a pod connects to. `selector` are the labels of its pods, in `NAMESPACE`.
+    """
+
+    name: str
+    address: IPv4Address
+    port: int
+    selector: Mapping[str, str]
+    ca: str
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"https://{self.name}:{self.port}"
+
+
+class NetworkStore(Protocol):
+    """The store of the networks of clusters."""
+
+    def ensure(self, cluster: Cluster, vni: int) -> Store:
+        """The config of the cluster's network, and a user that can have what is below its prefix."""
+
+    def drop(self, cluster: str) -> None:
+        """Nothing of the cluster is left."""
+
+
+class Values(Protocol):
+    """What the role templates want of a machine, but for secrets: values.json."""
+
+    def __call__(self, cluster: Cluster, vms: Sequence[Vm], vm: Vm) -> Mapping[str, Any]:
+        """Of one machine, among all."""
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """What a machine boots. `url` is the folder; the others are the SHA-256 of its files, in hexadecimal digits."""
+
+    url: str
+    kernel: str
+    initrd: str
+    rootfs: str
+
+
+@dataclass(frozen=True)
+class Giantnetes:
+    """The outer cluster as inner ones see it.
+
+    `vm_image` is the container image of machines' pods, `guests` what machines boot, by the version of Kubernetes;
+    `accelerator` is kvm or tcg; below `domain` are the entrances of clusters; `entrance` are the labels of the pods that may
+    come in, in `NAMESPACE`.
+    """
+
+    vm_image: str
+    guests: Mapping[str, GuestImage]
+    accelerator: str
+    domain: str
+    entrance: Mapping[str, str] = field(default_factory=lambda: {"app.kubernetes.io/name": "edge"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known when objects are made. `values` by the machine's name."""
+
+    giantnetes: Giantnetes
+    vni: int
+    issuer: Issuer
+    store: Store
+    values: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The ways to all of it."""
+
+    authorities: Authorities
+    network: NetworkStore
+    values: Values
+    giantnetes: Giantnetes
+
+
+class Inside(Protocol):
+    """The API of an inner cluster, asked as its administrator, at a master's pod."""
+
+    def nodes(self, cluster: Cluster, at: IPv4Address) -> Mapping[str, bool]:
+        """Whether each of its nodes is Ready, by name."""
+
+    def apply(self, cluster: Cluster, at: IPv4Address, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Have these objects, in this order; nothing is written while those that were applied last are the same."""
+
+    def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
+        """A node whose machine is gone. It may be gone itself."""

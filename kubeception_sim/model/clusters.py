@@ -1,0 +1,60 @@
+"""Inner clusters in a scenario: the steps that make, await and end them, and when these make sense."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ignition.document import Duration, Origin, Problem
+
+
+@dataclass(frozen=True)
+class CreateCluster:
+    """Ask the outer API for an inner cluster of that name; `spec` is the resource's (docs/clusters.md)."""
+
+    do: Literal["cluster-create"]
+    cluster: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class AwaitInner:
+    """Wait until an inner cluster is Ready: its API answers, and the node of each of its machines is Ready in it."""
+
+    do: Literal["cluster-ready"]
+    cluster: str
+    within: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class DeleteCluster:
+    """Delete an inner cluster, and wait until nothing of it is there."""
+
+    do: Literal["cluster-delete"]
+    cluster: str
+    within: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+
+@dataclass
+class Clusters:
+    """The clusters that are there at a point of the steps."""
+
+    there: set[str] = field(default_factory=set)
+
+    def take(self, step: CreateCluster | AwaitInner | DeleteCluster, are_possible: bool) -> Iterator[Problem]:
+        """Go past a step; what is wrong with it. `are_possible`: the outer cluster is made for inner ones."""
+        if not are_possible:
+            yield step.origin.error("there are no inner clusters here", hint="outer: {clusters: true}")
+        match step:
+            case CreateCluster():
+                if step.cluster in self.there:
+                    yield step.origin.error(f"a second cluster {step.cluster!r}", "cluster")
+                self.there.add(step.cluster)
+            case AwaitInner() | DeleteCluster():
+                if step.cluster not in self.there:
+                    known = f"known are: {', '.join(sorted(self.there))}" if self.there else ""
+                    yield step.origin.error(f"no cluster {step.cluster!r} at this point", "cluster", hint=known)
+                if isinstance(step, DeleteCluster):
+                    self.there.discard(step.cluster)

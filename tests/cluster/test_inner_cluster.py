@@ -1,0 +1,41 @@
+"""The shipped scenario of an inner cluster, run as a person runs it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubeception_sim.artifacts.kubernetes import DEBIAN_VERSION
+from kubeception_sim.artifacts.store import default_cache
+from kubeception_sim.giantnetes.bringup import outer_image
+from kubeception_sim.scenario.clustering import guest_image
+from tests.rack import ROOT, Traces, kubeception
+
+# The first of the tier builds Kubernetes where nobody has done it before.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+
+LABS = Path("/run/kubeception")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    before = Traces.now(LABS)
+    yield
+    assert not Traces.now(LABS).since(before)
+
+
+def test_a_resource_becomes_a_cluster_in_machines_in_pods(tmp_path: Path) -> None:
+    # Warm: what has to be made once is in the cache before the scenario's clocks start.
+    outer_image(default_cache(), DEBIAN_VERSION, lambda what, done: None, clusters=True)
+    guest_image(DEBIAN_VERSION, lambda what, done: None)
+    words = kubeception("run", ROOT / "scenarios/performance/inner-cluster.yaml", "--out", tmp_path)
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "pass"
+    assert report["accelerator"] in ("tcg", "kvm")
+    assert {check["outcome"] for check in report["checks"]} == {"passed"}
+    assert len(report["checks"]) >= 19
+    assert [step["do"] for step in report["steps"]][-3:] == ["cluster-create", "cluster-ready", "check"]
