@@ -133,6 +133,73 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Creation:
+    """How an inner cluster came to be. A span's host is one of its machines, or empty for what is the cluster's own.
+
+    `asked` is when the outer API was asked for it; `ready` when it was seen Ready, None when it never was.
+    """
+
+    cluster: str
+    asked: float
+    ready: float | None
+    spans: tuple[Span, ...] = ()
+
+
+class Reach(StrEnum):
+    """Whether somebody gets somewhere."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One cell of a leak matrix: `source` tries `target` by `protocol`.
+
+    `source` is who tries (`customera/worker-0`), `target` what (`customerb/master-0 :6443`), `victim` whose bridge was
+    watched, which may be empty. `packets` of it were counted there; None where nobody counts.
+    """
+
+    source: str
+    target: str
+    protocol: str  # icmp, tcp, udp, arp or https (a door that asks who one is)
+    expected: Reach
+    actual: Reach
+    packets: int | None = None
+    victim: str = ""
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """As expected; and where nothing is to come through, no packet did."""
+        return self.actual is self.expected and (self.expected is Reach.OPEN or not self.packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """What became of a fault: `spans` follow each other without a gap, from the fault until a client is answered again.
+
+    `outage` is what the client saw, in seconds; `failed` of its requests failed.
+    """
+
+    fault: str
+    spans: tuple[Span, ...]
+    outage: float
+    failed: int
+    tolerance: float = 0.1
+
+    @property
+    def attributed(self) -> float:
+        """The seconds that the spans tell of."""
+        return sum(span.seconds for span in self.spans)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the spans sum to the outage, within `tolerance` of it."""
+        return bool(self.spans) and abs(self.attributed - self.outage) <= self.tolerance * self.outage
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a run found out. `started_at` is ISO 8601 in UTC; `seconds` covers bring-up to the end of teardown."""
 
@@ -149,6 +216,9 @@ class RunResult:
     error: str = ""
     driver: str = "qemu"
     probes: tuple[ProbeResult, ...] = ()
+    creations: tuple[Creation, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+    failovers: tuple[Failover, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -158,4 +228,6 @@ class RunResult:
         judged = [step.ok for step in self.steps]
         judged += [budget.ok for budget in self.budgets]
         judged += [check.ok for check in self.checks]
+        judged += [leak.ok for leak in self.leaks]
+        judged += [failover.ok for failover in self.failovers]
         return Verdict.PASS if judged and all(judged) else Verdict.FAIL

@@ -292,4 +292,7 @@ class _Run:
             spans=tuple(spans),
             error=self.error,
             driver=str(scenario.driver),
+            creations=tuple(self.bench.creations) if self.bench else (),
+            leaks=tuple(self.bench.leaks) if self.bench else (),
+            failovers=tuple(self.bench.failovers) if self.bench else (),
         )

@@ -20,7 +20,7 @@ from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
-from kubeception_sim.model.results import CheckResult
+from kubeception_sim.model.results import CheckResult, Creation, Failover, Leak
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -66,6 +66,9 @@ class Bench:
     faults: list[Episode] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
     say: Callable[[str], None] = lambda _: None  # how far a long step is
+    creations: list[Creation] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+    failovers: list[Failover] = field(default_factory=list)
 
     @property
     def power(self) -> Watched:
