@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubeception_sim.model.budgets import Budget, Outage, PowerOnTo, RunTo, Statistic
+from kubeception_sim.model.budgets import Budget, Outage, PowerOnTo, RunTo, Statistic, StepTakes
 from kubeception_sim.model.results import BudgetResult, ProbeResult, StepResult
 from kubeception_sim.model.scenario import Machine
 from kubeception_sim.model.timeline import Timeline
@@ -31,11 +31,17 @@ def _judge(budget: Budget, machines: Sequence[Machine], measured: Measured) -> I
         case PowerOnTo():
             yield from _power_on_to(budget, machines, measured.timelines)
         case RunTo():
-            yield _result(budget, "", next((step.end for step in measured.steps if step.do == budget.step and step.ok), None))
+            yield _result(budget, "", next((step.end for step in _done(budget.step, measured)), None))
+        case StepTakes():
+            yield _result(budget, "", next((step.end - step.start for step in _done(budget.step, measured)), None))
         case Outage():
             probe = measured.probes.get(budget.probe)
             # A probe that never had a success saw nothing but outage.
             yield _result(budget, "", probe.outage if probe and probe.attempts > probe.failures else None)
+
+
+def _done(do: str, measured: Measured) -> Iterator[StepResult]:
+    return (step for step in measured.steps if step.do == do and step.ok)
 
 
 def _power_on_to(budget: PowerOnTo, machines: Sequence[Machine], timelines: Mapping[str, Timeline]) -> Iterator[BudgetResult]:

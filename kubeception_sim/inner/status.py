@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 from kubeception_sim.inner.allocation import Vm
@@ -32,6 +33,8 @@ class Reason(StrEnum):
     READY = "Ready"
     TOKEN = "TokenRefused"
 
+
+ADDONS_SECONDS = 300.0
 
 _BAD = (Reason.ADDONS, Reason.DEGRADED, Reason.FAILED, Reason.INVALID, Reason.TOKEN)
 
@@ -97,6 +100,17 @@ def judge(cluster: Cluster, seen: Seen, now: str) -> Status:
     verdicts[About.PROGRESSING] = _progressing(cluster, seen, verdicts)
     conditions = told(cluster.conditions, verdicts, cluster.generation, now)
     return Status(_phase(cluster, seen, verdicts), conditions, seen.vni, vms, seen.endpoint, cluster.generation)
+
+
+def calm(cluster: Cluster, seen: Seen, now: datetime) -> bool:
+    """Whether add-ons are no burden: every node is Ready, or they have waited for ADDONS_SECONDS since the masters run.
+
+    Where processors are scarce, what add-ons do while they start keeps the last machines from becoming Ready.
+    """
+    if all(seen.inside.nodes.get(vm.name) for vm in seen.vms):
+        return True
+    runs = next((each.since for each in cluster.conditions if each.about is About.CONTROL_PLANE and each.truth), None)
+    return runs is not None and (now - datetime.fromisoformat(runs)).total_seconds() >= ADDONS_SECONDS
 
 
 def told(before: Iterable[Condition], verdicts: Mapping[About, Verdict], generation: int, now: str) -> tuple[Condition, ...]:

@@ -45,6 +45,19 @@ class RunTo:
 
 
 @dataclass(frozen=True)
+class StepTakes:
+    """A budget: the time that the first step of a kind took."""
+
+    metric: Literal["step"]
+    step: str
+    limit: Duration
+    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"time of {self.step}"
+
+
+@dataclass(frozen=True)
 class Outage:
     """A budget: the longest time without a success that a probe saw."""
 
@@ -57,4 +70,4 @@ class Outage:
         return f"outage of {self.probe}"
 
 
-Budget: TypeAlias = PowerOnTo | RunTo | Outage
+Budget: TypeAlias = PowerOnTo | RunTo | StepTakes | Outage

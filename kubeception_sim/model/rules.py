@@ -9,7 +9,7 @@ from typing import Any
 from ignition.document import DocumentError, Duration, Problem, decode, load
 from kubeception_sim.errors import BadInput
 from kubeception_sim.model.boot import HostState
-from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo
+from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo, StepTakes
 from kubeception_sim.model.clusters import AwaitInner, Clusters, CreateCluster, DeleteCluster
 from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
@@ -278,7 +278,7 @@ def _budgets(scenario: Scenario, *, machines_known: bool) -> Iterator[Problem]:
                 firmwares = {machine.firmware for machine in scenario.machines}
                 if machines_known and budget.firmware and budget.firmware not in firmwares:
                     yield budget.origin.error(f"the rack has no {budget.firmware} machine", "firmware")
-            case RunTo():
+            case RunTo() | StepTakes():
                 if budget.step not in (known := {str(step.do) for step in scenario.steps}):
                     yield budget.origin.error(f"no step {budget.step!r}", "step", hint=_known(known))
             case Outage():

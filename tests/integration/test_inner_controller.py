@@ -284,11 +284,13 @@ def test_three_masters_start_together(ground: Ground) -> None:
     assert "worker-0" not in ground.deployments()
 
 
-def test_add_ons_are_applied_inside_once_a_master_serves(ground: Ground) -> None:
+def test_add_ons_are_applied_inside_once_every_node_is_ready(ground: Ground) -> None:
     ground.create()
     ground.reconcile()
-    assert ground.name not in ground.memory.inside.applied
     ground.run("master-0")
+    ground.reconcile()
+    assert ground.name not in ground.memory.inside.applied
+    ground.run("worker-0")
     ground.reconcile()
     kinds = {each["kind"] for each in ground.memory.inside.applied[ground.name]}
     assert {"DaemonSet", "Deployment", "Service"} <= kinds

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ignition.document import Duration
 from kubeception_sim.checks.budgets import Measured, judge
 from kubeception_sim.model.boot import Firmware, Stage
-from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo, Statistic
+from kubeception_sim.model.budgets import Outage, PowerOnTo, RunTo, Statistic, StepTakes
 from kubeception_sim.model.results import BudgetResult, Gap, ProbeResult, StepResult
 from kubeception_sim.model.scenario import Machine
 from kubeception_sim.model.timeline import Timeline
@@ -112,6 +112,18 @@ def step(do: str, end: float, *, ok: bool = True) -> StepResult:
 def test_a_run_must_come_to_a_step_in_time(steps: list[StepResult], measured: float | None, ok: bool) -> None:
     (result,) = judge([TO_CLUSTER], MACHINES, Measured({}, steps))
     assert (result.metric, result.host, result.measured, result.ok) == ("run to cluster", "", measured, ok)
+
+
+def test_a_step_must_not_take_longer_whenever_it_began() -> None:
+    limit = StepTakes("step", "cluster", Duration(60))
+    steps = [StepResult("cluster", "", 100.0, 130.0, ok=False), StepResult("cluster", "", 200.0, 259.0)]
+    assert [(each.metric, each.measured, each.ok) for each in judge([limit], MACHINES, Measured({}, steps))] == [
+        ("time of cluster", 59.0, True)
+    ]
+    (late,) = judge([limit], MACHINES, Measured({}, [StepResult("cluster", "", 200.0, 260.5)]))
+    assert not late.ok
+    (never,) = judge([limit], MACHINES, Measured({}, steps[:1]))
+    assert (never.measured, never.ok) == (None, False)
 
 
 OUTAGE = Outage("outage", "api", Duration(15))

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from kubeception_sim.inner.controller.settings import Settings
 from kubeception_sim.inner.doors import TOKEN_REFUSED
 from kubeception_sim.inner.pods import Pod, current
 from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Spec, Status, VmPhase
-from kubeception_sim.inner.status import READY, Inside, Reason, Seen, Verdict, halted, judge, news
+from kubeception_sim.inner.status import ADDONS_SECONDS, READY, Inside, Reason, Seen, Verdict, calm, halted, judge, news
 from kubeception_sim.inner.tokens import GRACE_SECONDS
 from kubeception_sim.inner.tokens import Verdict as Token
 from kubeception_sim.inner.tokens import judge as judge_token
@@ -115,6 +116,16 @@ def test_a_cluster_without_workers_can_be_ready() -> None:
     alone = replace(BLUE, spec=replace(BLUE.spec, pools=()))
     assert of(judge(alone, replace(WELL, vms=VMS[:1]), NOW), About.WORKERS) == (True, Reason.NONE)
     assert judge(alone, replace(WELL, vms=VMS[:1]), NOW).phase is Phase.RUNNING
+
+
+def test_add_ons_wait_for_machines_that_boot_but_not_for_ever() -> None:
+    half = replace(WELL, inside=Inside({"master-0": True}))
+    since = datetime.fromisoformat(NOW)
+    known = after(judge(BLUE, half, NOW))
+    assert calm(BLUE, WELL, since)
+    assert not calm(BLUE, half, since)
+    assert not calm(known, half, since + timedelta(seconds=ADDONS_SECONDS - 1))
+    assert calm(known, half, since + timedelta(seconds=ADDONS_SECONDS))
 
 
 def test_what_says_the_same_keeps_its_time_and_is_no_news() -> None:

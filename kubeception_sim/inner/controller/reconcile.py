@@ -23,7 +23,7 @@ from kubeception_sim.inner.controller.telling import rfc3339, tell
 from kubeception_sim.inner.controller.turn import Turn
 from kubeception_sim.inner.doors import Doors, Facts, Inside
 from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Role, Status
-from kubeception_sim.inner.status import READY, Reason, Seen, Verdict, halted, judge, told
+from kubeception_sim.inner.status import READY, Reason, Seen, Verdict, calm, halted, judge, told
 from kubeception_sim.inner.status import Inside as Answers
 from kubeception_sim.inner.wanted import (
     FIXED,
@@ -243,7 +243,7 @@ class _Pass:
     def _furnish(self) -> None:
         """Add-ons, and nodes without a machine, once the API inside answers. That they fail is told, and no reason to end."""
         at, nodes = self._master(), self.seen.inside.nodes
-        if at is None or self.seen.inside.problem:
+        if at is None or self.seen.inside.problem or not calm(self.cluster, self.seen, self.at.now()):
             return
         wanted = {vm.name for vm in self.seen.vms} | self.observed.there
         try:
