@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -50,7 +51,8 @@ def client_of(config: KubeConfig) -> httpx2.Client:
 
 class Mirror:
     """The objects of one resource. `paths` are the resource's in the versions that we can read, best first; the first that the
-    server has is taken. `keep` cuts an object down to what matters, and a change of anything else is none."""
+    server has is taken. `keep` cuts an object down to what matters, and a change of anything else is none. `only` are parameters
+    that select, as fieldSelector."""
 
     def __init__(
         self,
@@ -59,8 +61,10 @@ class Mirror:
         *,
         changed: Callable[[], None],
         keep: Callable[[Object], Object] = lambda item: item,
+        only: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._client = client
+        self._only = only
         self._paths = tuple(paths)
         self._changed = changed
         self._keep = keep
@@ -113,11 +117,12 @@ class Mirror:
         raise Lost(f"the server has none of {', '.join(self._paths)}")
 
     def _get(self, path: str, params: Mapping[str, str]) -> httpx2.Response:
-        return self._client.get(path, params=dict(params))
+        return self._client.get(path, params={**self._only, **params})
 
     def _watch(self, path: str, version: str) -> str:
         """Follow one watch to its end. The version to go on from."""
         params = {
+            **self._only,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,

@@ -35,6 +35,7 @@ class Rack:
     ssh_key: Path
     kubeconfig: Path | None = None  # of the outer cluster, if there is one
     kubectl: Path | None = None
+    clusters: Path | None = None  # kubeconfigs of inner clusters: NAME.kubeconfig
 
 
 def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float) -> list[CheckResult]:
@@ -54,7 +55,7 @@ def check(file: Path, machines: Sequence[Machine], rack: Rack, *, within: float)
 def check_fabric(file: Path, rack: Rack, *, within: float) -> list[CheckResult]:
     """Run every test of `file` once, on this computer but in the machines' network; otherwise as `check`.
 
-    KUBECONFIG is the outer cluster's, and `kubectl` is in the path.
+    KUBECONFIG is the outer cluster's, CLUSTERS a folder with NAME.kubeconfig of inner ones, and `kubectl` is in the path.
     """
     return _pytest(file, ("--hosts=local://",), rack, within)
 
@@ -76,6 +77,7 @@ def _pytest(file: Path, options: Sequence[str], rack: Rack, within: float) -> li
         VARIABLE: os.fspath(expectations),
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"KUBECONFIG": os.fspath(rack.kubeconfig)} if rack.kubeconfig else {}),
+        **({"CLUSTERS": os.fspath(rack.clusters)} if rack.clusters else {}),
         **({"PATH": f"{rack.kubectl.parent}:{os.environ.get('PATH', os.defpath)}"} if rack.kubectl else {}),
     }
     ran = run(argv, timeout=within, check=False, env=env, cwd=folder, namespace=rack.namespace)

@@ -61,6 +61,11 @@ class Cluster:
         """The hosts with a control plane."""
         return tuple(host for host in self.hosts if host.role is Role.MASTER)
 
+    @property
+    def workers(self) -> tuple[Host, ...]:
+        """The hosts that run what is not the cluster's own."""
+        return tuple(host for host in self.hosts if host.role is Role.WORKER)
+
 
 def cluster_of(scenario: Scenario, outer: Outer) -> Cluster:
     """The cluster of a valid scenario.

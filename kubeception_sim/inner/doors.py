@@ -18,6 +18,10 @@ TOKEN_REFUSED = 77
 another."""
 
 
+EDGE = {"app.kubernetes.io/name": "edge"}
+"""The labels of the entrance's pods, in `NAMESPACE`."""
+
+
 @dataclass(frozen=True)
 class Issuer:
     """Who certifies the machines of a cluster: OpenBao, over TLS, certified by `ca` (PEM).
@@ -118,7 +122,7 @@ class Giantnetes:
     guests: Mapping[str, GuestImage]
     accelerator: str
     domain: str
-    entrance: Mapping[str, str] = field(default_factory=lambda: {"app.kubernetes.io/name": "edge"})
+    entrance: Mapping[str, str] = field(default_factory=lambda: dict(EDGE))
 
 
 @dataclass(frozen=True)

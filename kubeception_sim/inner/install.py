@@ -16,7 +16,7 @@ from typing import Any
 
 from kubeception_sim.artifacts import images
 from kubeception_sim.giantnetes.addons import labelled
-from kubeception_sim.inner import schema, store
+from kubeception_sim.inner import edge, schema, store
 from kubeception_sim.inner.allocation import NAMESPACE
 from kubeception_sim.inner.controller_pod import NAME, deployment, rights
 from kubeception_sim.inner.doors import GuestImage
@@ -37,7 +37,8 @@ def store_address(services: IPv4Network) -> IPv4Address:
 class Parts:
     """What was made for this outer cluster. PEM, and secrets; `guests` by the version of Kubernetes.
 
-    `authority` certifies `store_tls`. `etcd_image` is the store's, and one of those in what guests boot.
+    `authority` certifies `store_tls`. `etcd_image` is the store's, and one of those in what guests boot. `balancer` is who
+    comes to the entrance, which has `entrances` pods.
     """
 
     services: IPv4Network
@@ -52,6 +53,8 @@ class Parts:
     addons_image: str
     accelerator: str
     domain: str
+    balancer: IPv4Address
+    entrances: int = 2
     admin_keys: tuple[str, ...] = ()
 
 
@@ -65,6 +68,7 @@ def objects(parts: Parts) -> list[Document]:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         *map(labelled, store.objects(parts.etcd_image, parts.store_tls, parts.authority, parts.store_password, address)),
         *map(labelled, rights()),
+        *map(labelled, edge.objects(parts.addons_image, parts.domain, parts.balancer, parts.entrances)),
         secret,
         labelled(deployment(images.CONTROLLER, revision)),
     ]

@@ -95,6 +95,8 @@ def _outer(scenario: Scenario) -> Iterator[Problem]:
         yield scenario.origin.error("fake machines run no cluster", "driver", hint="namespace, qemu, docker or libvirt")
     if outer.clusters and outer.pki is Pki.EMBEDDED:
         yield outer.origin.error("inner clusters need authorities of their own", "pki", hint="pki: openbao")
+    if outer.clusters and not _usable(scenario.fabric.entrance, scenario.fabric.subnet):
+        yield scenario.fabric.origin.error(f"no room after {scenario.fabric.server} for the entrance of inner clusters", "server")
     subnets = {"fabric": scenario.fabric.subnet} | {f"rack {rack.name}": rack.subnet for rack in scenario.fabric.racks}
     for key, own in (("pods", outer.pods), ("services", outer.services)):
         for what, subnet in subnets.items():
@@ -173,6 +175,8 @@ def _place(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
         yield machine.origin.error(f"{machine.address} is no host address of {subnet}", "address")
     elif machine.address in (scenario.fabric.server, scenario.gateway(machine)):
         yield machine.origin.error(f"{machine.address} is the server's address", "address")
+    elif scenario.outer and scenario.outer.clusters and machine.address == scenario.fabric.entrance:
+        yield machine.origin.error(f"{machine.address} is the entrance of inner clusters", "address")
 
 
 def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known: bool) -> Iterator[Problem]:

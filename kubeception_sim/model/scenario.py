@@ -68,6 +68,11 @@ class Fabric:
     racks: tuple[Rack, ...] = ()
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
+    @property
+    def entrance(self) -> IPv4Address:
+        """Where clients find inner clusters: the balancer's address, the next after the servers'."""
+        return self.server + 1
+
 
 class Pki(StrEnum):
     """Who certifies the components of the outer cluster."""

@@ -44,13 +44,13 @@ class Balancer:
 
     @classmethod
     @contextmanager
-    def start(cls, lab: Lab, fabric: Fabric, services: tuple[Service, ...]) -> Iterator["Balancer"]:
-        """HAProxy before `services`; returns when it listens, which says nothing of the servers.
+    def start(cls, lab: Lab, fabric: Fabric, services: tuple[Service, ...], name: str = "balancer") -> Iterator["Balancer"]:
+        """HAProxy before `services`; returns when it listens, which says nothing of the servers. `name` is its folder's.
 
         Raises MissingTool without HAProxy, HarnessError with the end of its log when it does not come up.
         """
         require("haproxy", "haproxy")
-        folder = lab.subdirectory("balancer")
+        folder = lab.subdirectory(name)
         config, control = folder / "haproxy.cfg", folder / "haproxy.ctl"
         config.write_text(haproxy_config(services, control))
         argv = ("haproxy", "-db", "-f", config)

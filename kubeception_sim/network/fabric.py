@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,6 +110,10 @@ class Fabric:
                 for bridge in (BRIDGE, *(rack.bridge for rack in racks)):
                     stack.enter_context(fabric._advertiser(bridge))
             yield fabric
+
+    def add_address(self, address: IPv4Address) -> None:
+        """One more address on the fabric's own bridge. Raises CommandFailed for one that is there."""
+        self._ip(f"address add {address}/{self.address.network.prefixlen} dev {BRIDGE}")
 
     def port(self, name: str, rack: str = "") -> Port:
         """A port for the machine `name`: in a rack, or on the fabric's own bridge. The same port at every call.

@@ -31,7 +31,8 @@ class Backend:
 @dataclass(frozen=True)
 class Service:
     """Where clients connect, and the servers that they reach there. `ca` judges the servers' certificates in health checks;
-    without one any certificate will do. What clients send is passed on as it is: TLS ends in the servers."""
+    without one any certificate will do. What clients send is passed on as it is: TLS ends in the servers. `source` is whom
+    servers see; with `tells_client` they are told who the client is (PROXY protocol, version 2), also by health checks."""
 
     name: str
     address: IPv4Address
@@ -39,6 +40,8 @@ class Service:
     backends: tuple[Backend, ...]
     health: Health = Health.API_SERVER
     ca: Path | None = None
+    source: IPv4Address | None = None
+    tells_client: bool = False
 
 
 def haproxy_config(services: tuple[Service, ...], socket: Path) -> str:
@@ -54,7 +57,9 @@ def server_options(service: Service) -> str:
         case Health.API_SERVER:
             judged = f"verify required ca-file {service.ca}" if service.ca else "verify none"
             asked = f"check check-ssl {judged}"
-    return f"{asked} inter {CHECK_MILLISECONDS} fall {FALL} rise {RISE} on-marked-down shutdown-sessions"
+    seen = f" source {service.source}" if service.source else ""
+    told = " send-proxy-v2 check-send-proxy" if service.tells_client else ""
+    return f"{asked} inter {CHECK_MILLISECONDS} fall {FALL} rise {RISE} on-marked-down shutdown-sessions{seen}{told}"
 
 
 def _listener(service: Service) -> str:

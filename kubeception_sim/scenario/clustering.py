@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from kubeception_sim.pki.bao import BaoAuthority
 from kubeception_sim.pki.server import Server
 from kubeception_sim.pki.tenants import admit_controller
 
-DOMAIN = "clusters.example"
-"""Below it are the entrances of inner clusters."""
+ZONE = "example"
+CLUSTERS_NAME = "clusters"
+DOMAIN = f"{CLUSTERS_NAME}.{ZONE}"
+"""Below it are the entrances of inner clusters: all of its names are the balancer's."""
 GUEST = "guest"
 """The name under which mayu serves what machines of inner clusters boot."""
+_ENTRANCES = 2
 _ASK_SECONDS = 10.0
 # Each look is a kubectl: a third of a second of a processor that machines boot on.
 _POLL_SECONDS = 3.0
@@ -43,9 +47,13 @@ def guest_image(version: str, progress: Progress) -> BootImage:
 
 @dataclass(frozen=True)
 class Clusters:
-    """What is known of a lab before its outer cluster stands. `images` is the URL of mayu's folder of images."""
+    """What is known of a lab before its outer cluster stands.
+
+    `entrance` is the address of the balancer before inner clusters, `images` the URL of mayu's folder of images.
+    """
 
     fabric: Fabric
+    entrance: IPv4Address
     guest: BootImage
     images: str
     accelerator: Accelerator
@@ -72,6 +80,8 @@ class Clusters:
             addons_image=outer.images.agent,
             accelerator="kvm" if self.accelerator is Accelerator.KVM else "tcg",
             domain=DOMAIN,
+            balancer=self.entrance,
+            entrances=min(_ENTRANCES, len(outer.cluster.workers)),
             admin_keys=self.admin_keys,
         )
         outer.more = install.objects(parts)

@@ -109,14 +109,24 @@ class Kept:
         if self.phase is Phase.DEAD:
             raise BadInput(f"the keeper of {self.name} was killed", hint=f"kubeception down {self.name}, then up again")
 
-    def kubectl_line(self) -> tuple[str, ...]:
-        """The beginning of a kubectl command for its cluster. Raises BadInput when there is none, or none yet."""
+    def kubectl_line(self, inner: str = "") -> tuple[str, ...]:
+        """The beginning of a kubectl command for its cluster, or for an inner one. Raises BadInput when there is none yet."""
         self.must_live()
         if not self.kubectl:
             raise BadInput(f"{self.name} has no cluster", hint="a scenario with 'outer' has one, as soon as mayu serves")
-        return ("ip", "netns", "exec", self.namespace, self.kubectl, "--kubeconfig", self.kubeconfig)
+        kubeconfig = self._inner(inner) if inner else self.kubeconfig
+        return ("ip", "netns", "exec", self.namespace, self.kubectl, "--kubeconfig", kubeconfig)
+
+    def _inner(self, name: str) -> str:
+        found = {path.stem: path for path in (Path(self.kubeconfig).parent / INNER).glob("*.kubeconfig")}
+        if name not in found:
+            known = f"inner clusters that were Ready: {', '.join(sorted(found))}" if found else "none of it was Ready yet"
+            raise BadInput(f"{self.name} has no inner cluster {name!r}", hint=known)
+        return str(found[name])
 
 
+INNER = "clusters"
+"""In a lab's own folder: NAME.kubeconfig for each inner cluster that was Ready."""
 _NOBODY = Owner(0, 0, "")
 
 

@@ -25,7 +25,8 @@ from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.scenario import DriverName, Role, Scenario
 from kubeception_sim.network import Fabric, Rack
 from kubeception_sim.run import run as run_program
-from kubeception_sim.scenario.clustering import GUEST, Clusters, guest_image
+from kubeception_sim.scenario.clustering import CLUSTERS_NAME, GUEST, ZONE, Clusters, guest_image
+from kubeception_sim.scenario.entering import balanced
 from kubeception_sim.scenario.subject import PORT, Mayu, Profiles, config, own_profiles, role_profile, role_template, served
 
 Progress = Callable[[str, float], None]
@@ -80,7 +81,9 @@ class Standing:
             self.guest = guest_image(wanted.kubernetes, self.progress)
             images = f"http://{self._mayu_address}:{PORT}/images"
             self.accelerator = _accelerator()
-            Clusters(fabric, self.guest, images, self.accelerator, (self._public_key,)).furnish(outer)
+            entrance = self.scenario.fabric.entrance
+            Clusters(fabric, entrance, self.guest, images, self.accelerator, (self._public_key,)).furnish(outer)
+            self.stack.enter_context(balanced(self.lab, fabric, outer, entrance))
         return outer
 
     @property
@@ -102,6 +105,7 @@ class Standing:
         settings = config(self.scenario, image, profiles)
         if self.guest:
             settings["images"][GUEST] = served(self.guest)
+            settings["dns"] = {"zone": ZONE, "wildcards": {CLUSTERS_NAME: [str(self.scenario.fabric.entrance)]}}
         return self.stack.enter_context(Mayu.serve(self.lab, fabric, self._mayu_address, settings))
 
     def _with_roles(self, own: Profiles, outer: OuterCluster, keys: tuple[str, ...]) -> Profiles:

@@ -36,7 +36,9 @@ from kubeception_sim.model.scenario import (
 )
 from kubeception_sim.model.timeline import Timeline
 from kubeception_sim.scenario import clustering
+from kubeception_sim.scenario.entering import write_kubeconfig
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
+from kubeception_sim.scenario.keeper import INNER
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
 
@@ -214,6 +216,7 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
         case AwaitInner():
             if problem := clustering.await_ready(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not Ready within {step.within}: {problem}")
+            write_kubeconfig(bench.lab, bench.outer, step.cluster, bench.scenario.fabric.entrance)
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
@@ -243,7 +246,8 @@ def _check(step: Check, bench: Bench) -> None:
     machines = bench.scenario.select(step.machines)
     rack = testinfra.Rack(bench.scenario, bench.lab, bench.namespace, bench.ssh_key)
     if bench.outer:
-        rack = replace(rack, kubeconfig=bench.outer.kubectl.kubeconfig, kubectl=bench.outer.kubectl.program)
+        kubectl = bench.outer.kubectl
+        rack = replace(rack, kubeconfig=kubectl.kubeconfig, kubectl=kubectl.program, clusters=bench.lab.subdirectory(INNER))
     try:
         if step.on == "fabric":
             results = testinfra.check_fabric(step.testinfra, rack, within=step.within.seconds)

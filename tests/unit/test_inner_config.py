@@ -163,8 +163,9 @@ def test_add_ons_are_those_of_the_outer_cluster_at_this_one_s_addresses() -> Non
     assert {(each["kind"], each["metadata"]["name"]) for each in found} >= {
         ("DaemonSet", "network-policy"),
         ("Deployment", "kube-dns"),
+        ("DaemonSet", "ingress"),
     }
-    (service,) = (each for each in found if each["kind"] == "Service")
+    (service,) = (each for each in found if (each["kind"], each["metadata"]["name"]) == ("Service", "kube-dns"))
     assert service["spec"]["clusterIP"] == "10.81.0.10"
     kubelet = yaml.safe_load(files(config(ONE, "worker-0"))["/etc/kubernetes/kubelet.yaml"])
     assert kubelet["clusterDNS"] == ["10.81.0.10"]

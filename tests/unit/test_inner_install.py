@@ -25,6 +25,7 @@ PARTS = install.Parts(
     addons_image="kubeception.local/agent:1",
     accelerator="tcg",
     domain="clusters.example",
+    balancer=IPv4Address("10.77.0.2"),
 )
 
 
