@@ -35,7 +35,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering
+from kubeception_sim.scenario import clustering, creating
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
@@ -67,6 +67,7 @@ class Bench:
     stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
     say: Callable[[str], None] = lambda _: None  # how far a long step is
     creations: list[Creation] = field(default_factory=list)
+    asked: dict[str, float] = field(default_factory=dict)  # clusters whose creation nobody has looked at yet, and since when
     leaks: list[Leak] = field(default_factory=list)
     failovers: list[Failover] = field(default_factory=list)
 
@@ -210,9 +211,14 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
 
     match step:
         case CreateCluster():
+            bench.asked[step.cluster] = began
             clustering.create(step, bench.outer)
         case AwaitInner():
-            if problem := clustering.await_ready(step, bench.outer, left_of(step.within)):
+            problem = clustering.await_ready(step, bench.outer, left_of(step.within))
+            ready = None if problem else bench.clock.now()
+            if (asked := bench.asked.pop(step.cluster, None)) is not None:
+                bench.creations.append(creating.collect(step.cluster, asked, ready, bench.outer, bench.clock))
+            if problem:
                 raise Failed(f"{step.cluster} is not Ready within {step.within}: {problem}")
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
