@@ -16,6 +16,7 @@ from kubeception_sim.cli.keep import keep_verb
 from kubeception_sim.cli.kubectl import kubeconfig, kubectl
 from kubeception_sim.cli.logs import logs
 from kubeception_sim.cli.outer import outer
+from kubeception_sim.cli.reporting import report
 from kubeception_sim.cli.running import plan, run
 from kubeception_sim.cli.shell import shell
 from kubeception_sim.cli.status import status
@@ -52,7 +53,7 @@ def kubeception() -> None:
 
 LABS = (up, status, down, kubectl, kubeconfig, shell, logs, outer, keep_verb)
 
-for verb in (run, plan, *LABS, doctor, gc, image, artifacts, completion):
+for verb in (run, plan, report, *LABS, doctor, gc, image, artifacts, completion):
     kubeception.add_command(verb)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from kubeception_sim.model.results import SCHEMA, HostResult, ProbeResult, RunResult
+from kubeception_sim.model.results import SCHEMA, Creation, Failover, HostResult, Leak, ProbeResult, RunResult, Span
 
 _DIGITS = 3  # milliseconds: finer digits would suggest a precision that polling for events does not have
 
@@ -30,7 +30,55 @@ def as_data(result: RunResult) -> dict[str, Any]:
         "checks": [_rounded(dataclasses.asdict(check)) for check in result.checks],
         **({"probes": [_probe(probe) for probe in result.probes]} if result.probes else {}),
         "steps": [_rounded(dataclasses.asdict(step)) for step in result.steps],
-        "spans": [_rounded(dataclasses.asdict(span) | {"seconds": span.seconds}) for span in result.spans],
+        "spans": [_span(span) for span in result.spans],
+        **({"creations": [_creation(each) for each in result.creations]} if result.creations else {}),
+        **({"leaks": [_leak(each) for each in result.leaks]} if result.leaks else {}),
+        **({"failovers": [_failover(each) for each in result.failovers]} if result.failovers else {}),
+    }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {
+        "host": span.host,
+        "name": span.name,
+        "start": _rounded(span.start),
+        "end": _rounded(span.end),
+        "seconds": _rounded(span.seconds),
+    }
+
+
+def _creation(creation: Creation) -> dict[str, Any]:
+    return {
+        "cluster": creation.cluster,
+        "asked": _rounded(creation.asked),
+        "ready": _rounded(creation.ready),
+        "spans": [_span(span) for span in creation.spans],
+    }
+
+
+def _leak(leak: Leak) -> dict[str, Any]:
+    return {
+        "source": leak.source,
+        "target": leak.target,
+        "protocol": leak.protocol,
+        "expected": str(leak.expected),
+        "actual": str(leak.actual),
+        "packets": leak.packets,
+        "victim": leak.victim,
+        "detail": leak.detail,
+        "ok": leak.ok,
+    }
+
+
+def _failover(failover: Failover) -> dict[str, Any]:
+    return {
+        "fault": failover.fault,
+        "spans": [_span(span) for span in failover.spans],
+        "outage": _rounded(failover.outage),
+        "attributed": _rounded(failover.attributed),
+        "failed": failover.failed,
+        "tolerance": failover.tolerance,
+        "ok": failover.ok,
     }
 
 
@@ -40,6 +88,8 @@ def _probe(probe: ProbeResult) -> dict[str, Any]:
         "attempts": probe.attempts,
         "failures": probe.failures,
         "outage": _rounded(probe.outage),
+        "start": _rounded(probe.start),
+        "end": _rounded(probe.end),
         "gaps": [{"start": _rounded(gap.start), "end": _rounded(gap.end)} for gap in probe.gaps],
         **({"problem": probe.problem} if probe.problem else {}),
     }

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kubeception_sim.model.boot import Accelerator, Stage
 from kubeception_sim.model.results import CheckResult, RunResult
+from kubeception_sim.report.lanes import Matrix, colours, difference, lanes, longest, shares, symbol
 from kubeception_sim.report.palette import LOOKS
 from kubeception_sim.report.waterfall import waterfall
 
@@ -30,10 +31,12 @@ def as_html(result: RunResult) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seconds=seconds, clock=_clock)
+    environment.filters.update(seconds=seconds, clock=_clock, symbol=symbol)
+    environment.globals.update(lanes=lanes, colours=colours, shares=shares, longest=longest, difference=difference)
     return environment.get_template("page.html.j2").render(
         result=result,
         chart=waterfall(result),
+        matrix=Matrix.of(result.leaks),
         looks=LOOKS,
         stages=list(Stage),
         ran_by=ran_by(result),

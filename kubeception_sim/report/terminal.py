@@ -12,6 +12,7 @@ from kubeception_sim.model.boot import Stage
 from kubeception_sim.model.results import HostResult, RunResult, Verdict
 from kubeception_sim.report.html import ran_by, seconds
 from kubeception_sim.report.palette import LOOKS
+from kubeception_sim.report.terminal_clusters import show_clusters
 from kubeception_sim.report.waterfall import Row, Waterfall, waterfall
 
 _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.ERROR: "bold yellow"}
@@ -38,6 +39,7 @@ def show(result: RunResult, console: Console) -> None:
     _budgets(result, console)
     _probes(result, console)
     _checks(result, console)
+    show_clusters(result, console)
     _trouble(result, console)
 
 

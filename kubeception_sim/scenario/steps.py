@@ -35,7 +35,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering
+from kubeception_sim.scenario import clustering, creating
 from kubeception_sim.scenario.entering import write_kubeconfig
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.keeper import INNER
@@ -69,6 +69,7 @@ class Bench:
     stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
     say: Callable[[str], None] = lambda _: None  # how far a long step is
     creations: list[Creation] = field(default_factory=list)
+    asked: dict[str, float] = field(default_factory=dict)  # clusters whose creation nobody has looked at yet, and since when
     leaks: list[Leak] = field(default_factory=list)
     failovers: list[Failover] = field(default_factory=list)
 
@@ -212,9 +213,14 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
 
     match step:
         case CreateCluster():
+            bench.asked[step.cluster] = began
             clustering.create(step, bench.outer)
         case AwaitInner():
-            if problem := clustering.await_ready(step, bench.outer, left_of(step.within)):
+            problem = clustering.await_ready(step, bench.outer, left_of(step.within))
+            ready = None if problem else bench.clock.now()
+            if (asked := bench.asked.pop(step.cluster, None)) is not None:
+                bench.creations.append(creating.collect(step.cluster, asked, ready, bench.outer, bench.clock))
+            if problem:
                 raise Failed(f"{step.cluster} is not Ready within {step.within}: {problem}")
             write_kubeconfig(bench.lab, bench.outer, step.cluster, bench.scenario.fabric.entrance)
         case DeleteCluster():

@@ -46,7 +46,7 @@ def test_a_machine_that_never_got_there_has_null_not_a_number() -> None:
 
 def test_both_reports_are_written_and_nothing_else_stays(tmp_path: Path) -> None:
     report.write(runs.passed(), tmp_path / "new" / "folder")
-    assert sorted(path.name for path in (tmp_path / "new/folder").iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "new/folder").iterdir()) == ["report.html", "report.json", "report.xml"]
     assert (tmp_path / "new/folder/report.json").read_text() == report.as_json(runs.passed())
 
 
@@ -59,5 +59,5 @@ def test_a_write_that_fails_leaves_the_old_report_whole(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         report.write(runs.failed(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.xml"]
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "pass"
