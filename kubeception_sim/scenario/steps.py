@@ -20,6 +20,7 @@ from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
+from kubeception_sim.model.garbage import CompareTraces, GarbageStep, KillController, NoteTraces
 from kubeception_sim.model.results import CheckResult, Creation, Failover, Leak
 from kubeception_sim.model.scenario import (
     Await,
@@ -35,7 +36,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering
+from kubeception_sim.scenario import clustering, garbage
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
@@ -69,6 +70,7 @@ class Bench:
     creations: list[Creation] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
     failovers: list[Failover] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)
 
     @property
     def power(self) -> Watched:
@@ -96,6 +98,8 @@ def carry_out(step: Step, bench: Bench) -> None:
             _await_cluster(step, bench)
         case CreateCluster() | AwaitInner() | DeleteCluster():
             _inner(step, bench)
+        case KillController() | NoteTraces() | CompareTraces():
+            _garbage(step, bench)
         case StartProbe():
             _start_probe(step, bench)
         case Settle():
@@ -217,6 +221,14 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
+
+
+def _garbage(step: GarbageStep, bench: Bench) -> None:
+    assert bench.outer is not None
+    until = bench.clock.now() + (0.0 if isinstance(step, NoteTraces) else step.within.seconds)
+    left = clustering.Left(lambda: until - bench.clock.now(), bench.say)
+    if problem := garbage.carry_out(step, bench.outer, bench.machines, bench.traces, left):
+        raise Failed(f"{step.do}: {problem}")
 
 
 def _start_probe(step: StartProbe, bench: Bench) -> None:
