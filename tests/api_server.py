@@ -64,6 +64,19 @@ class Kubernetes:
         """Say of a pod what a kubelet would."""
         api.merge(f"/api/v1/namespaces/{namespace}/pods/{pod}/status", {"status": dict(status)})
 
+    def join(self, api: Api, name: str, *, memory: str = "64Gi", cpu: str = "64") -> None:
+        """Have a node that is Ready, and says so."""
+        api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+        self.say_ready(api, name, ready=True, memory=memory, cpu=cpu)
+
+    def say_ready(self, api: Api, name: str, *, ready: bool, memory: str = "64Gi", cpu: str = "64") -> None:
+        """What a node, or the controller of nodes, says of it. The taints are that controller's, which does not run here."""
+        condition = {"type": "Ready", "status": "True" if ready else "Unknown", "reason": "x", "message": "x"}
+        has = {"memory": memory, "cpu": cpu, "pods": "110"}
+        api.merge(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [condition], "allocatable": has, "capacity": has}})
+        taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+        api.merge(f"/api/v1/nodes/{name}", {"spec": {"taints": [] if ready else [taint]}})
+
 
 @contextmanager
 def serving(lab: Lab) -> Iterator[Kubernetes]:

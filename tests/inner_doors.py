@@ -71,10 +71,12 @@ class MemoryNetwork(_Door):
 
 @dataclass
 class MemoryInside(_Door):
-    """Nodes by cluster, whether they are Ready; and what was applied last."""
+    """Nodes by cluster, whether they are Ready; what was applied last; pods that have to leave a node; nodes that are closed."""
 
     names: dict[str, dict[str, bool]] = field(default_factory=dict)
     applied: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    pods: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
 
     def nodes(self, cluster: Cluster, at: IPv4Address) -> Mapping[str, bool]:
         self.pass_through()
@@ -83,6 +85,15 @@ class MemoryInside(_Door):
     def apply(self, cluster: Cluster, at: IPv4Address, objects: Sequence[Mapping[str, Any]]) -> None:
         self.pass_through()
         self.applied[cluster.name] = list(objects)
+
+    def drain(self, cluster: Cluster, at: IPv4Address, node: str) -> tuple[str, ...]:
+        self.pass_through()
+        self.closed.add(node)
+        return self.pods.get(node, ())
+
+    def welcome(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
+        self.pass_through()
+        self.closed.discard(node)
 
     def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
         self.pass_through()

@@ -96,7 +96,7 @@ def _claim(numbers: Numbers, metadata: Mapping[str, Any], spec: Mapping[str, Any
 
 @dataclass(frozen=True)
 class Vm:
-    """One machine. Memory and disk in MiB; a worker has no disk."""
+    """One machine. Memory and disk in MiB; a worker has no disk. `node` of the outer cluster is where the disk is, or will be."""
 
     name: str
     role: Role
@@ -107,6 +107,7 @@ class Vm:
     memory: int
     disk: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    node: str = ""
 
 
 def address(network: Network, index: int) -> IPv4Address:

@@ -155,5 +155,12 @@ class Inside(Protocol):
     def apply(self, cluster: Cluster, at: IPv4Address, objects: Sequence[Mapping[str, Any]]) -> None:
         """Have these objects, in this order; nothing is written while those that were applied last are the same."""
 
+    def drain(self, cluster: Cluster, at: IPv4Address, node: str) -> tuple[str, ...]:
+        """Close a node, and have its pods leave: those that are there still, `NAMESPACE/NAME`. Those that stay as long as the
+        node does, such as a DaemonSet's, are not among them. Empty for a node that is not there."""
+
+    def welcome(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
+        """Open a node that was closed. It may be gone."""
+
     def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
         """A node whose machine is gone. It may be gone itself."""

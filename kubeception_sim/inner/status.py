@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     ADDONS = "AddonsFailed"
     API = "ApiAway"
+    AWAY = "NodeAway"
     BOOTING = "Booting"
     CREATING = "Creating"
     DEGRADED = "Degraded"
@@ -36,7 +37,7 @@ class Reason(StrEnum):
 
 ADDONS_SECONDS = 300.0
 
-_BAD = (Reason.ADDONS, Reason.DEGRADED, Reason.FAILED, Reason.INVALID, Reason.TOKEN)
+_BAD = (Reason.ADDONS, Reason.AWAY, Reason.DEGRADED, Reason.FAILED, Reason.INVALID, Reason.TOKEN)
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,15 @@ class Inside:
 
 @dataclass(frozen=True)
 class Seen:
-    """All that a pass has seen. `alarms` by machine: somebody else has had its token. `problem` is what ended the pass early."""
+    """All that a pass has seen. `alarms` by machine: somebody else has had its token; `away`: why the node with its disk cannot
+    run it. `problem` is what ended the pass early."""
 
     vni: int = 0
     vms: tuple[Vm, ...] = ()
     pods: Mapping[str, Pod] = field(default_factory=dict)
     started: frozenset[str] = frozenset()
     alarms: Mapping[str, str] = field(default_factory=dict)
+    away: Mapping[str, str] = field(default_factory=dict)
     network: Verdict = PENDING
     certificates: Verdict = PENDING
     inside: Inside = Inside(problem="no master runs yet")
@@ -172,7 +175,7 @@ def _machines(cluster: Cluster, seen: Seen, vms: Iterable[VmStatus], role: Role)
     if not ours:
         return PENDING if role is Role.MASTER else Verdict(True, Reason.NONE)
     if late := [vm for vm in ours if vm.phase is not VmPhase.READY]:
-        return Verdict(False, _worst(late), "; ".join(_about(seen, vm) for vm in late))
+        return Verdict(False, _worst(seen, late), "; ".join(_about(seen, vm) for vm in late))
     if seen.inside.problem and (role is Role.MASTER or not seen.inside.nodes):
         return Verdict(False, seen.inside.reason, seen.inside.problem)
     if missing := [vm.name for vm in ours if not seen.inside.nodes.get(vm.name)]:
@@ -180,12 +183,14 @@ def _machines(cluster: Cluster, seen: Seen, vms: Iterable[VmStatus], role: Role)
     return READY
 
 
-def _worst(late: Iterable[VmStatus]) -> Reason:
+def _worst(seen: Seen, late: Iterable[VmStatus]) -> Reason:
+    if any(vm.name in seen.away for vm in late):
+        return Reason.AWAY
     return Reason.FAILED if any(vm.phase is VmPhase.FAILED for vm in late) else Reason.BOOTING
 
 
 def _about(seen: Seen, vm: VmStatus) -> str:
-    problem = seen.pods[vm.name].problem if vm.name in seen.pods else ""
+    problem = seen.away.get(vm.name) or (seen.pods[vm.name].problem if vm.name in seen.pods else "")
     return f"{vm.name}: {vm.phase}" + (f" ({problem})" if problem else "")
 
 

@@ -31,6 +31,8 @@ CLUSTERS = "/var/lib/kubeception/clusters"
 BOOT_SECONDS = 1200
 """After this a machine that does not run is started again. Under emulation, with others beside it, a boot takes minutes."""
 END_SECONDS = 120
+AWAY_SECONDS = 60
+"""After this a worker leaves a node that is away, and starts on another."""
 _PROBE_SECONDS = 2
 _TUN = "/dev/net/tun"
 _ETCD_IMAGE = "etcd.img"
@@ -41,6 +43,7 @@ _REQUESTED_OVERHEAD = 256
 # Guests are idle most of the time: a machine asks for a quarter of each processor. What it may have is bounded by its threads,
 # one for each processor; a limit beyond what the node itself may have is refused by the kernel (cgroup v1).
 _CPU_REQUEST = 250
+_BRIDGE_SIZE, _STEP_CPU = 128, 20
 
 
 def values_map(vm: Vm) -> str:
@@ -65,7 +68,8 @@ def pod(cluster: Cluster, vm: Vm, facts: Facts, *, cluster_label: str, role_labe
         # The only name that is asked for is the store's, and that is written down here.
         "dnsPolicy": "Default",
         "hostAliases": [{"ip": str(facts.store.address), "hostnames": [facts.store.name]}],
-        "affinity": _apart(cluster, vm, cluster_label, role_label),
+        "affinity": _apart(cluster, vm, cluster_label, role_label) | _at_home(vm),
+        "tolerations": list(_patience(vm)),
         # Secrets and values are root's, and readable for this group.
         "securityContext": {"fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
         "initContainers": [steps.image(), *disk, steps.network(), steps.pki()],
@@ -85,6 +89,32 @@ def _apart(cluster: Cluster, vm: Vm, cluster_label: str, role_label: str) -> dic
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
 
 
+def _at_home(vm: Vm) -> dict[str, Any]:
+    """A machine with a disk runs where that is, and nowhere else."""
+    if not vm.node:
+        return {}
+    fields = [{"key": "metadata.name", "operator": "In", "values": [vm.node]}]
+    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _patience(vm: Vm) -> Iterable[dict[str, Any]]:
+    """How long a pod stays that of a node which is away: a disk is nowhere else, so its machine waits for it without end."""
+    limit = {} if vm.disk else {"tolerationSeconds": AWAY_SECONDS}
+    for condition in ("not-ready", "unreachable"):
+        yield {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute"} | limit
+
+
+def folder(cluster: Cluster) -> str:
+    """Where a cluster's disks are on a node. With the uid: a later cluster of this name must not find the etcd of this one."""
+    return f"{CLUSTERS}/{cluster.name}-{cluster.uid[:8]}"
+
+
+def requested(vm: Vm) -> tuple[int, int]:
+    """What a machine asks for of its node: memory in MiB, processors in thousandths; all containers together."""
+    return vm.memory + _REQUESTED_OVERHEAD + _BRIDGE_SIZE // 2, vm.cpus * _CPU_REQUEST + _STEP_CPU
+
+
 def _volumes(cluster: Cluster, vm: Vm) -> Iterable[dict[str, Any]]:
     yield {"name": "config", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
     yield {"name": "stages", "emptyDir": {}}
@@ -94,9 +124,7 @@ def _volumes(cluster: Cluster, vm: Vm) -> Iterable[dict[str, Any]]:
     yield {"name": "token", "secret": {"secretName": token_secret(vm), "defaultMode": 0o440}}
     yield {"name": "store", "secret": {"secretName": STORE_SECRET, "defaultMode": 0o440}}
     if vm.disk:
-        # With the uid: a later cluster of this name must not find the etcd of this one.
-        path = f"{CLUSTERS}/{cluster.name}-{cluster.uid[:8]}/{vm.name}"
-        yield {"name": "disk", "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
+        yield {"name": "disk", "hostPath": {"path": f"{folder(cluster)}/{vm.name}", "type": "DirectoryOrCreate"}}
 
 
 class _Steps:
@@ -190,7 +218,8 @@ class _Steps:
         mounts = [_mount("store", "/run/network", read_only=True), _mount("tun", _TUN)]
         command = ("kubeception_sim.agents.bridge", verb)
         environment = {"NETWORK_ETCD": self._facts.store.url, "KUBECEPTION_PODS": str(self._cluster.spec.network.pods)}
-        found = self._container(name, command, environment, mounts=mounts, security=_root("NET_ADMIN"), size=_step_size(128))
+        security, size = _root("NET_ADMIN"), _step_size(_BRIDGE_SIZE)
+        found = self._container(name, command, environment, mounts=mounts, security=security, size=size)
         found["env"].append({"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}})
         return found
 
@@ -242,4 +271,4 @@ def _mount(name: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
 
 
 def _step_size(mebibytes: int) -> dict[str, Any]:
-    return {"requests": {"cpu": "20m", "memory": f"{mebibytes // 2}Mi"}, "limits": {"memory": f"{mebibytes}Mi"}}
+    return {"requests": {"cpu": f"{_STEP_CPU}m", "memory": f"{mebibytes // 2}Mi"}, "limits": {"memory": f"{mebibytes}Mi"}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ignition.document import Duration, Origin, Problem
+from kubeception_sim.model.garbage import CompareTraces, GarbageStep, NoteTraces
 
 
 @dataclass(frozen=True)
@@ -29,25 +30,32 @@ class AwaitInner:
 
 @dataclass(frozen=True)
 class DeleteCluster:
-    """Delete an inner cluster, and wait until nothing of it is there."""
+    """Delete an inner cluster, and wait until nothing of it is there. Without `wait`, ask for it only: another step waits."""
 
     do: Literal["cluster-delete"]
     cluster: str
     within: Duration
+    wait: bool = True
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
 @dataclass
 class Clusters:
-    """The clusters that are there at a point of the steps."""
+    """The clusters that are there at a point of the steps, and whether traces are noted."""
 
     there: set[str] = field(default_factory=set)
+    are_noted: bool = False
 
-    def take(self, step: CreateCluster | AwaitInner | DeleteCluster, are_possible: bool) -> Iterator[Problem]:
+    def take(self, step: CreateCluster | AwaitInner | DeleteCluster | GarbageStep, are_possible: bool) -> Iterator[Problem]:
         """Go past a step; what is wrong with it. `are_possible`: the outer cluster is made for inner ones."""
         if not are_possible:
             yield step.origin.error("there are no inner clusters here", hint="outer: {clusters: true}")
         match step:
+            case NoteTraces():
+                self.are_noted = True
+            case CompareTraces():
+                if not self.are_noted:
+                    yield step.origin.error("nothing to compare with", hint="put a do: traces-note before it")
             case CreateCluster():
                 if step.cluster in self.there:
                     yield step.origin.error(f"a second cluster {step.cluster!r}", "cluster")
@@ -56,5 +64,5 @@ class Clusters:
                 if step.cluster not in self.there:
                     known = f"known are: {', '.join(sorted(self.there))}" if self.there else ""
                     yield step.origin.error(f"no cluster {step.cluster!r} at this point", "cluster", hint=known)
-                if isinstance(step, DeleteCluster):
+                if isinstance(step, DeleteCluster) and step.wait:
                     self.there.discard(step.cluster)

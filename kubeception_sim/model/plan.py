@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
+from kubeception_sim.model.garbage import CompareTraces, KillController, NoteTraces, told
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -124,6 +125,8 @@ def _what(step: Step) -> str:
             return step.cluster
         case AwaitInner() | DeleteCluster():
             return f"{step.cluster} within {step.within}"
+        case KillController() | NoteTraces() | CompareTraces():
+            return told(step)
         case StartProbe():
             return f"{step.name}: {step.kind} every {step.every}"
         case Settle():

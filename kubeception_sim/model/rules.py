@@ -14,6 +14,7 @@ from kubeception_sim.model.clusters import AwaitInner, Clusters, CreateCluster, 
 from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
 from kubeception_sim.model.faults import FaultKind, Inject, Undo
+from kubeception_sim.model.garbage import CompareTraces, KillController, NoteTraces
 from kubeception_sim.model.scenario import (
     UNASSIGNED,
     Await,
@@ -194,7 +195,7 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to wait for", hint="outer: {}")
                 continue
-            case CreateCluster() | AwaitInner() | DeleteCluster():
+            case CreateCluster() | AwaitInner() | DeleteCluster() | KillController() | NoteTraces() | CompareTraces():
                 yield from clusters.take(step, scenario.outer is not None and scenario.outer.clusters)
                 continue
             case StartProbe():

@@ -17,6 +17,7 @@ from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
 from kubeception_sim.model.budgets import Budget
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
+from kubeception_sim.model.garbage import GarbageStep
 
 UNASSIGNED = IPv4Address(0)
 """The address of a machine that stands in a rack and names none: `model.completion` gives it one."""
@@ -258,6 +259,7 @@ Step: TypeAlias = (
     | CreateCluster
     | AwaitInner
     | DeleteCluster
+    | GarbageStep
     | StartProbe
     | Settle
     | Inject

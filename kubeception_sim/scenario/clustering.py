@@ -147,7 +147,7 @@ def await_ready(step: AwaitInner, outer: OuterCluster, left: Left) -> str:
 def delete(step: DeleteCluster, outer: OuterCluster, left: Left) -> str:
     """Delete it. What is there still when its time is over; empty when it is gone."""
     outer.kubectl("delete", schema.RESOURCE, step.cluster, "--wait=false", "--ignore-not-found", timeout=_ASK_SECONDS)
-    return _wait(left, lambda: _there(state(outer, step.cluster)))
+    return _wait(left, lambda: _there(state(outer, step.cluster))) if step.wait else ""
 
 
 def _wait(left: Left, look: Callable[[], str]) -> str:

@@ -19,11 +19,12 @@ from kubeception_sim.machines import MachineState
 from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.completion import CLUSTER_WITHIN, RUNNING_WITHIN
 from kubeception_sim.model.scenario import Await, AwaitCluster, PowerOn, Scenario
+from kubeception_sim.scenario.bench import Bench, Failed
 from kubeception_sim.scenario.faulting import end_all
 from kubeception_sim.scenario.keeper import Kept, MachineView, Phase
 from kubeception_sim.scenario.rotating import Rotation, Wanted
 from kubeception_sim.scenario.runner import Hold
-from kubeception_sim.scenario.steps import Bench, Failed, carry_out
+from kubeception_sim.scenario.steps import carry_out
 from kubeception_sim.scenario.survey import survey
 from kubeception_sim.scenario.wishes import Answer, Arguments, Wish, listen
 

@@ -13,7 +13,7 @@ from kubeception_sim.giantnetes.hosts import Inside
 from kubeception_sim.giantnetes.rotation import USERS, Step, files, held, title, users
 from kubeception_sim.giantnetes.turning import Turning, unreachable
 from kubeception_sim.pki.rotation import Held, Turn, due, plan, read
-from kubeception_sim.scenario.steps import Bench
+from kubeception_sim.scenario.bench import Bench
 
 DUE_WITHIN = timedelta(days=10)
 """A certificate is due when it ends within this time: a third of its life is left then."""

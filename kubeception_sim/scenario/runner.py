@@ -22,11 +22,12 @@ from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.plan import BringUp, Plan, plan
 from kubeception_sim.model.results import CheckResult, HostResult, RunResult, Span, StepResult
 from kubeception_sim.model.scenario import Scenario
+from kubeception_sim.scenario.bench import Bench, Failed
 from kubeception_sim.scenario.faulting import Episode
 from kubeception_sim.scenario.live import Screen
 from kubeception_sim.scenario.observer import Clock, Observer
 from kubeception_sim.scenario.standing import Standing
-from kubeception_sim.scenario.steps import Bench, Failed, carry_out
+from kubeception_sim.scenario.steps import carry_out
 
 T = TypeVar("T")
 

@@ -3,24 +3,21 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
-from pathlib import Path
 
 from ignition.document import Duration
 from kubeception_sim.checks import testinfra
 from kubeception_sim.checks.probes import ApiProbe, WritesProbe
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
-from kubeception_sim.giantnetes.bringup import OuterCluster
-from kubeception_sim.lab import Lab
-from kubeception_sim.machines import Machine, MachineState
+from kubeception_sim.machines import MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
-from kubeception_sim.model.results import CheckResult, Creation, Failover, Leak
+from kubeception_sim.model.garbage import CompareTraces, GarbageStep, KillController, NoteTraces
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -29,59 +26,20 @@ from kubeception_sim.model.scenario import (
     PowerOff,
     PowerOn,
     ProbeKind,
-    Scenario,
     Settle,
     StartProbe,
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering, creating
+from kubeception_sim.scenario import clustering, creating, garbage
+from kubeception_sim.scenario.bench import Bench, Failed
 from kubeception_sim.scenario.entering import write_kubeconfig
-from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
+from kubeception_sim.scenario.faulting import Episode, make, undoing
 from kubeception_sim.scenario.keeper import INNER
-from kubeception_sim.scenario.observer import Clock, Observer, Timelines
-from kubeception_sim.scenario.subject import Mayu
+from kubeception_sim.scenario.observer import Timelines
 
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # how often the machines themselves are looked at
-
-
-class Failed(Exception):
-    """The subject under test did not do what the step demands."""
-
-
-@dataclass
-class Bench:
-    """Everything the steps work with, once the rack stands."""
-
-    scenario: Scenario
-    lab: Lab
-    namespace: str
-    clock: Clock
-    observer: Observer
-    mayu: Mayu
-    machines: Mapping[str, Machine]
-    ssh_key: Path
-    checks: list[CheckResult] = field(default_factory=list)
-    outer: OuterCluster | None = None
-    probes: dict[str, ApiProbe] = field(default_factory=dict)
-    faults: list[Episode] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)  # what steps start; taken down before what they rest on
-    say: Callable[[str], None] = lambda _: None  # how far a long step is
-    creations: list[Creation] = field(default_factory=list)
-    asked: dict[str, float] = field(default_factory=dict)  # clusters whose creation nobody has looked at yet, and since when
-    leaks: list[Leak] = field(default_factory=list)
-    failovers: list[Failover] = field(default_factory=list)
-
-    @property
-    def power(self) -> Watched:
-        """The machines' switches."""
-        return Watched(self.observer, self.clock, lambda: [episode.fault for episode in self.lasting.values()])
-
-    @property
-    def lasting(self) -> dict[str, Episode]:
-        """The faults that are there now, by name."""
-        return {episode.name: episode for episode in self.faults if episode.lasts}
 
 
 def carry_out(step: Step, bench: Bench) -> None:
@@ -99,6 +57,8 @@ def carry_out(step: Step, bench: Bench) -> None:
             _await_cluster(step, bench)
         case CreateCluster() | AwaitInner() | DeleteCluster():
             _inner(step, bench)
+        case KillController() | NoteTraces() | CompareTraces():
+            _garbage(step, bench)
         case StartProbe():
             _start_probe(step, bench)
         case Settle():
@@ -226,6 +186,14 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
+
+
+def _garbage(step: GarbageStep, bench: Bench) -> None:
+    assert bench.outer is not None
+    until = bench.clock.now() + (0.0 if isinstance(step, NoteTraces) else step.within.seconds)
+    left = clustering.Left(lambda: until - bench.clock.now(), bench.say)
+    if problem := garbage.carry_out(step, bench.outer, bench.machines, bench.traces, left):
+        raise Failed(f"{step.do}: {problem}")
 
 
 def _start_probe(step: StartProbe, bench: Bench) -> None:

@@ -11,7 +11,7 @@ from kubeception_sim.model.boot import HostState
 from kubeception_sim.model.scenario import Scenario
 from kubeception_sim.model.timeline import Timeline
 from kubeception_sim.network.router import Router
-from kubeception_sim.scenario.steps import Bench
+from kubeception_sim.scenario.bench import Bench
 
 _ASK_SECONDS = 10.0
 _ESTABLISHED = "Established"  # RFC 4271, section 8.2.2

@@ -24,6 +24,7 @@ class MemoryTable:
 
     def __init__(self) -> None:
         self.applied: list[Ruleset] = []
+        self.held: list[Ruleset] = []
         self.refusing = self.removed = False
         self.complaint = ""
 
@@ -31,7 +32,11 @@ class MemoryTable:
         if self.refusing:
             raise Refused("nft ended with 1: no room")
         self.applied.append(ruleset)
+        self.held = [*self.held[-1:], ruleset]
         self.removed = False
+
+    def tidy(self) -> None:
+        self.held = self.held[-1:]
 
     def present(self) -> bool:
         return bool(self.applied) and not self.removed
@@ -129,6 +134,14 @@ def test_labels_of_namespaces_are_followed(api: KubeApi, table: MemoryTable, fol
     api.put(NAMESPACES, {"metadata": {"name": "y", "labels": {"new": "yes"}}})
     eventually(lambda: {len(gate) for gate in table.applied[-1].ingress.values()}, {1})
     assert follower.problem == ""
+
+
+def test_what_was_in_force_before_is_given_up(api: KubeApi, table: MemoryTable, follower: Follower) -> None:
+    """One generation stays beside the new one for the packets that are on their way through it, and for no longer."""
+    eventually(lambda: len(table.applied), 1)
+    api.put(POLICIES, policy("closed", ingress=[]))
+    eventually(lambda: len(table.applied), 2)
+    eventually(lambda: table.held, table.applied[-1:])
 
 
 def test_what_changes_no_rule_is_not_written(api: KubeApi, table: MemoryTable, follower: Follower) -> None:

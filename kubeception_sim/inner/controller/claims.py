@@ -20,6 +20,11 @@ class Claims:
         self._api, self._cluster = api, cluster
         self._leases = list(leases)
 
+    @property
+    def leases(self) -> list[Document]:
+        """All claims that there are, those of whomever."""
+        return list(self._leases)
+
     def vni(self) -> int:
         """Of the cluster's network. Raises HarnessError when there is none left."""
         return self._have(VNIS, holder(self._cluster))

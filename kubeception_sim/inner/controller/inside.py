@@ -25,7 +25,10 @@ from kubeception_sim.inner.wanted_pod import API_PORT
 
 NOTE = "kubeception-addons"
 """A ConfigMap in kube-system: what was applied last, as a fingerprint."""
-_NODES = "/api/v1/nodes"
+_NODES, _PODS = "/api/v1/nodes", "/api/v1/pods"
+_OVER = ("Succeeded", "Failed")
+_MIRROR = "kubernetes.io/config.mirror"
+"""On a pod of a file of its node."""
 # An API server on an emulated processor takes seconds for its first answers.
 _TIMEOUT = httpx2.Timeout(20.0, connect=5.0)
 _FRESH_SECONDS = ADMIN_HOURS * 3600 / 2
@@ -68,6 +71,30 @@ class InsideApi:
             api.apply(each)
         # Last: it says that all of them are there.
         api.apply(wanted)
+
+    def drain(self, cluster: Cluster, at: IPv4Address, node: str) -> tuple[str, ...]:
+        """See `Inside`. Raises HarnessError."""
+        api = self._to(cluster, at)
+        if not self._close(api, node, closed=True):
+            return ()
+        pods = [each for each in api.list(_PODS) if each["spec"].get("nodeName") == node and leaves(each)]
+        for each in pods:
+            if "deletionTimestamp" not in each["metadata"]:
+                api.evict(each)
+        return tuple(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in pods)
+
+    def welcome(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
+        """See `Inside`. Raises HarnessError."""
+        self._close(self._to(cluster, at), node, closed=False)
+
+    def _close(self, api: Api, node: str, *, closed: bool) -> bool:
+        """Whether there is such a node."""
+        there = api.get(f"{_NODES}/{node}")
+        if there and there["spec"].get("unschedulable", False) is not closed:
+            api.merge(
+                f"{_NODES}/{node}", {"metadata": {"uid": there["metadata"]["uid"]}, "spec": {"unschedulable": closed or None}}
+            )
+        return there is not None
 
     def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
         """See `Inside`. Raises HarnessError."""
@@ -112,6 +139,15 @@ def trusting(who: Administrator) -> ssl.SSLContext:
         except OSError as error:
             raise HarnessError(f"the administrator's certificate cannot be used: {error}") from error
     return context
+
+
+def leaves(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has to leave before its node goes: not one that is over, is of the node itself, or of a DaemonSet. Pure."""
+    metadata = pod["metadata"]
+    stays = _MIRROR in metadata.get("annotations", {}) or any(
+        each["kind"] == "DaemonSet" for each in metadata.get("ownerReferences", ())
+    )
+    return not stays and pod.get("status", {}).get("phase") not in _OVER
 
 
 def _note(objects: Sequence[Mapping[str, Any]]) -> Document:

@@ -1,11 +1,13 @@
 """The last passes of a cluster: each takes the next step that is possible, and all may be taken again.
 
     namespace      with every machine; what follows waits until it is gone
+    disks          removed from the nodes that have any (`sweeping`)
     doors          the network's part in the store, then the authorities
     claims         only now may others have the numbers
     finalizer      and with it the cluster
 
-A door that is gone for good would keep the cluster for ever: who annotates it with `kubeception.io/force-clean` has it skipped.
+A door or a node that is away for good would keep the cluster for ever: who annotates it with `kubeception.io/force-clean` has
+that skipped.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +18,10 @@ from kubeception_sim.errors import HarnessError
 from kubeception_sim.inner.controller.api import Api, Document
 from kubeception_sim.inner.controller.claims import is_held_by
 from kubeception_sim.inner.controller.observed import CLUSTERS, LEASES, NAMESPACES
+from kubeception_sim.inner.controller.sweeping import Sweep
 from kubeception_sim.inner.controller.telling import announce, rfc3339, tell
 from kubeception_sim.inner.doors import Doors
-from kubeception_sim.inner.resource import About, Condition, Phase, Status
+from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Status
 from kubeception_sim.inner.status import News, Reason, Verdict, told
 
 FINALIZER = "kubeception.io/clusters"
@@ -54,12 +57,17 @@ def _steps(api: Api, doors: Doors, document: Document, now: datetime) -> str:
         if "deletionTimestamp" not in namespace["metadata"]:
             api.delete(path, namespace["metadata"]["uid"])
         return f"the machines of {name} end"
+    leases = [each for each in api.list(LEASES) if is_held_by(each, name, uid)]
+    sweep = Sweep(api, Cluster(name, uid=uid), leases, doors.giantnetes.vm_image, forced=FORCE in metadata.get("annotations", {}))
+    if waits := sweep.step():
+        return waits
     # What doors have goes by the name, which is ours until the finalizer goes.
     _drop(api, document, "the network's store", lambda: doors.network.drop(name), now)
     _drop(api, document, "the authorities", lambda: doors.authorities.drop(name), now)
-    for lease in api.list(LEASES):
-        if is_held_by(lease, name, uid):
-            api.delete(f"{LEASES}/{lease['metadata']['name']}", lease["metadata"]["uid"])
+    announce(api, document, [News(True, "ForceClean", f"left where it is: {each}") for each in sweep.left], now)
+    for lease in leases:
+        api.delete(f"{LEASES}/{lease['metadata']['name']}", lease["metadata"]["uid"])
+    sweep.end()
     left = [each for each in metadata["finalizers"] if each != FINALIZER]
     known = {"uid": uid, "resourceVersion": metadata["resourceVersion"]}
     api.merge(f"{CLUSTERS}/{name}", {"metadata": known | {"finalizers": left}})

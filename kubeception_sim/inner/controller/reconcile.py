@@ -1,6 +1,7 @@
 """One pass over one cluster: what there is, what is wanted, the difference applied, and what is told of it.
 
-    claims -> namespace -> network -> authorities -> shared objects -> machines -> tokens -> prune -> add-ons -> status
+    claims -> homes of disks -> namespace -> network -> authorities -> shared objects -> machines -> tokens -> prune -> add-ons
+    -> status
 
 Masters are started together, for the members of an etcd need each other to begin; everybody else once all masters run. A machine
 whose template is different is started anew when all others run: one at a time.
@@ -17,8 +18,10 @@ from kubeception_sim.inner import addons, tokens
 from kubeception_sim.inner.allocation import machines
 from kubeception_sim.inner.controller.api import Api, Document, Refused
 from kubeception_sim.inner.controller.claims import Claims
+from kubeception_sim.inner.controller.draining import Drain
 from kubeception_sim.inner.controller.leaving import FINALIZER, leave, ours
 from kubeception_sim.inner.controller.observed import CLUSTERS, Observed, collection, key, observe
+from kubeception_sim.inner.controller.placing import Homes
 from kubeception_sim.inner.controller.telling import rfc3339, tell
 from kubeception_sim.inner.controller.turn import Turn
 from kubeception_sim.inner.doors import Doors, Facts, Inside
@@ -83,7 +86,8 @@ class Reconciler:
             raise
         status = whole.status()
         tell(self.api, document, status, self.now())
-        return SETTLED_SECONDS if status.phase in (Phase.RUNNING, Phase.HIBERNATED) else MOVING_SECONDS
+        is_settled = status.phase in (Phase.RUNNING, Phase.HIBERNATED) and whole.observed.there <= {vm.name for vm in status.vms}
+        return SETTLED_SECONDS if is_settled else MOVING_SECONDS
 
     def _have_finalizer(self, document: Document) -> None:
         metadata = document["metadata"]
@@ -117,8 +121,9 @@ class _Pass:
     def look(self) -> None:
         """See without changing anything."""
         vni, indexes = self._claims().known()
+        vms = Homes(self.at.api, self.cluster, self.observed.claims).known(machines(self.cluster, indexes))
         network = certificates = Verdict(None, Reason.PAUSED)
-        self.seen = replace(self.seen, vni=vni, vms=machines(self.cluster, indexes), network=network, certificates=certificates)
+        self.seen = replace(self.seen, vni=vni, vms=vms, network=network, certificates=certificates)
         self._ask_inside()
 
     def act(self) -> None:
@@ -126,7 +131,11 @@ class _Pass:
         self._check()
         claims = self._claims()
         self.seen = replace(self.seen, vni=claims.vni())
-        self.seen = replace(self.seen, vms=machines(self.cluster, claims.indexes()))
+        vms = machines(self.cluster, claims.indexes())
+        self.seen = replace(self.seen, vms=vms)
+        homes = Homes(self.at.api, self.cluster, claims.leases)
+        vms = homes.have(vms, self.observed)
+        self.seen = replace(self.seen, vms=vms, away=homes.away(vms, self.observed))
         self._ask_inside()
         self.at.api.apply(namespace(self.cluster), self.observed.namespace)
         facts = self._facts()
@@ -189,6 +198,8 @@ class _Pass:
         turn = Turn(self.cluster, self.seen, self.observed.deployments)
         for vm in self.seen.vms:
             documents = machine(self.cluster, vm, facts)
+            if there := self.observed.deployments.get(vm.name):
+                self._drain().call_off(vm.name, there)
             found += documents
             if turn.has_come(vm, documents[-1]):
                 for each in documents:
@@ -221,9 +232,13 @@ class _Pass:
         running = {pod.vm for pod in self.observed.running}
         for found, document in self.observed.objects.items():
             vm = document["metadata"]["labels"].get(VM, "")
-            if found not in keep and (found[0] == "Deployment" or vm not in running):
+            may_go = self._drain().is_over(vm, document) if found[0] == "Deployment" and found not in keep else vm not in running
+            if found not in keep and may_go:
                 kind, name = found
                 self.at.api.delete(f"{collection(self.cluster.name, kind)}/{name}", document["metadata"]["uid"])
+
+    def _drain(self) -> Drain:
+        return Drain(self.at.api, self.at.inside, self.cluster, self._master(), self.at.now())
 
     def _master(self) -> IPv4Address | None:
         """Where the API inside can be asked."""
