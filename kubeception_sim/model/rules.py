@@ -14,6 +14,8 @@ from kubeception_sim.model.clusters import AwaitInner, Clusters, CreateCluster, 
 from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
 from kubeception_sim.model.faults import FaultKind, Inject, Undo
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
+from kubeception_sim.model.life_rules import probed
 from kubeception_sim.model.scenario import (
     UNASSIGNED,
     Await,
@@ -95,6 +97,8 @@ def _outer(scenario: Scenario) -> Iterator[Problem]:
         yield scenario.origin.error("fake machines run no cluster", "driver", hint="namespace, qemu, docker or libvirt")
     if outer.clusters and outer.pki is Pki.EMBEDDED:
         yield outer.origin.error("inner clusters need authorities of their own", "pki", hint="pki: openbao")
+    if not outer.systems or len(set(outer.systems)) != len(outer.systems) or not all(map(_LABEL.fullmatch, outer.systems)):
+        yield outer.origin.error("must be names of small letters, digits and hyphens, none of them twice", "systems")
     subnets = {"fabric": scenario.fabric.subnet} | {f"rack {rack.name}": rack.subnet for rack in scenario.fabric.racks}
     for key, own in (("pods", outer.pods), ("services", outer.services)):
         for what, subnet in subnets.items():
@@ -190,19 +194,22 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to wait for", hint="outer: {}")
                 continue
-            case CreateCluster() | AwaitInner() | DeleteCluster():
-                yield from clusters.take(step, scenario.outer is not None and scenario.outer.clusters)
+            case CreateCluster() | AwaitInner() | DeleteCluster() | RotateCluster() | UpgradeCluster():
+                outer = scenario.outer
+                yield from clusters.take(step, outer is not None and outer.clusters, outer.systems if outer else ())
                 continue
             case StartProbe():
                 if step.name in probes:
                     yield step.origin.error(f"a second probe {step.name!r}", "name")
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to probe", hint="outer: {}")
+                yield from probed(step, clusters.there)
                 probes.add(step.name)
                 continue
-            case Settle():
+            case Settle() | EndProbe():
                 if step.probe not in probes:
                     yield step.origin.error(f"no probe {step.probe!r} runs at this point", "probe", hint=_known(probes))
+                probes -= {step.probe} if isinstance(step, EndProbe) else set()
                 continue
             case Undo():
                 ended = faults.active.get(step.fault)

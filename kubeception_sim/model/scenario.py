@@ -17,6 +17,7 @@ from kubeception_sim.model.boot import Firmware, HostState, Stage, Worker
 from kubeception_sim.model.budgets import Budget
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
 
 UNASSIGNED = IPv4Address(0)
 """The address of a machine that stands in a rack and names none: `model.completion` gives it one."""
@@ -79,7 +80,8 @@ class Pki(StrEnum):
 @dataclass(frozen=True)
 class Outer:
     """The cluster that machines with a role form. `pods` is divided into one /24 a machine; the tenth address of `services`
-    is the cluster's DNS. With `clusters` there may be inner ones in it: its nodes run their machines."""
+    is the cluster's DNS. With `clusters` there may be inner ones in it: its nodes run their machines, which boot
+    one of `systems`."""
 
     kubernetes: str = "v1.20.2"
     pods: IPv4Network = field(default=IPv4Network("10.60.0.0/16"))
@@ -87,6 +89,7 @@ class Outer:
     domain: str = "cluster.local"
     pki: Pki = Pki.OPENBAO
     clusters: bool = False
+    systems: tuple[str, ...] = ("testbed-1",)
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
@@ -219,6 +222,7 @@ class ProbeKind(StrEnum):
 
     API = "api"  # asks the outer API server whether it is ready, through the balancer, on a connection of its own each time
     WRITES = "writes"  # creates one object after the other; what was acknowledged must be there in the end
+    HANDSHAKES = "handshakes"  # asks the API of an inner cluster, whose authority must have certified it each time
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,7 @@ class StartProbe:
     name: str
     kind: ProbeKind
     every: Duration = field(default=Duration(0.1))
+    cluster: str = ""
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
@@ -253,7 +258,10 @@ Step: TypeAlias = (
     | CreateCluster
     | AwaitInner
     | DeleteCluster
+    | RotateCluster
+    | UpgradeCluster
     | StartProbe
+    | EndProbe
     | Settle
     | Inject
     | Undo

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ignition.document import Duration
 from kubeception_sim.checks import testinfra
+from kubeception_sim.checks.handshakes import HandshakeProbe
 from kubeception_sim.checks.probes import ApiProbe, WritesProbe
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
 from kubeception_sim.giantnetes.bringup import OuterCluster
@@ -20,6 +21,7 @@ from kubeception_sim.machines import Machine, MachineState
 from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
 from kubeception_sim.model.results import CheckResult, Creation, Failover, Leak
 from kubeception_sim.model.scenario import (
     Await,
@@ -35,7 +37,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering
+from kubeception_sim.scenario import clustering, living
 from kubeception_sim.scenario.faulting import Episode, Watched, make, undoing
 from kubeception_sim.scenario.observer import Clock, Observer, Timelines
 from kubeception_sim.scenario.subject import Mayu
@@ -94,10 +96,12 @@ def carry_out(step: Step, bench: Bench) -> None:
             _kill_worker(step, bench)
         case AwaitCluster():
             _await_cluster(step, bench)
-        case CreateCluster() | AwaitInner() | DeleteCluster():
+        case CreateCluster() | AwaitInner() | DeleteCluster() | RotateCluster() | UpgradeCluster():
             _inner(step, bench)
         case StartProbe():
             _start_probe(step, bench)
+        case EndProbe():
+            bench.probes[step.probe].end()
         case Settle():
             _settle(step, bench)
         case Inject():
@@ -201,7 +205,7 @@ def _await_cluster(step: AwaitCluster, bench: Bench) -> None:
             time.sleep(_POLL_SECONDS * 4)
 
 
-def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> None:
+def _inner(step: CreateCluster | AwaitInner | DeleteCluster | RotateCluster | UpgradeCluster, bench: Bench) -> None:
     assert bench.outer is not None
     began = bench.clock.now()
 
@@ -217,12 +221,22 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
+        case RotateCluster():
+            if problem := living.rotate(step, bench, left_of(step.within)):
+                raise Failed(f"{step.cluster} does not have new certificates within {step.within}: {problem}")
+        case UpgradeCluster():
+            if problem := living.upgrade(step, bench, left_of(step.within)):
+                raise Failed(f"{step.cluster} is not upgraded within {step.within}: {problem}")
 
 
 def _start_probe(step: StartProbe, bench: Bench) -> None:
     assert bench.outer is not None
-    make = {ProbeKind.API: ApiProbe, ProbeKind.WRITES: WritesProbe}[step.kind]
-    probe = make(step.name, bench.outer.door, step.every.seconds, bench.clock.now)
+    probe: ApiProbe
+    if step.kind is ProbeKind.HANDSHAKES:
+        probe = HandshakeProbe(step.name, living.way_to(step.cluster, bench), step.every.seconds, bench.clock.now)
+    else:
+        make = {ProbeKind.API: ApiProbe, ProbeKind.WRITES: WritesProbe}[step.kind]
+        probe = make(step.name, bench.outer.door, step.every.seconds, bench.clock.now)
     bench.probes[step.name] = bench.stack.enter_context(probe)
 
 

@@ -47,9 +47,10 @@ class Api:
                 return None
             raise
 
-    def list(self, path: str, labels: Mapping[str, str] | None = None) -> list[Document]:
-        """All objects of a collection that carry the labels."""
-        selector = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+    def list(self, path: str, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None) -> list[Document]:
+        """All objects of a collection that carry the labels, and whose fields are these."""
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        selector = {name: ",".join(f"{key}={each}" for key, each in of.items()) for name, of in selectors.items() if of}
         found: list[Document] = []
         token = ""
         while True:
@@ -87,6 +88,16 @@ class Api:
             self._ask("DELETE", path, content=options)
         except Refused as error:
             if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+
+    def evict(self, namespace: str, pod: str) -> None:
+        """Ask a pod to leave its node. It may be gone, and there may be a reason why it cannot leave yet."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+        metadata = {"name": pod, "namespace": namespace}
+        try:
+            self._ask("POST", path, content={"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": metadata})
+        except Refused as error:
+            if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS):
                 raise
 
     def path(self, document: Mapping[str, Any]) -> str:
