@@ -1,7 +1,7 @@
 """What inner clusters need of others, in memory: each door does what it promises, and can be shut."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.inner.allocation import Vm
 from kubeception_sim.inner.config import RoleValues
-from kubeception_sim.inner.doors import Doors, Giantnetes, GuestImage, Issuer, Store, Wrapped
+from kubeception_sim.inner.doors import Doors, Giantnetes, GuestImage, Held, Issuer, Store, Wrapped
 from kubeception_sim.inner.resource import Cluster
 
 GUEST = GuestImage("http://10.77.0.1:4081/images/node", "a" * 64, "b" * 64, "c" * 64)
-GIANTNETES = Giantnetes("kubeception.local/vm:1", {"v1.20.2": GUEST}, "tcg", "k8s.example")
+OLDER = replace(GUEST, initrd="d" * 64)
+GIANTNETES = Giantnetes("kubeception.local/vm:1", {"v1.20.2": {"testbed-1": OLDER, "testbed-2": GUEST}}, "tcg", "k8s.example")
 TOKEN_SECONDS = 900
 
 
@@ -76,6 +77,7 @@ class MemoryInside(_Door):
     names: dict[str, dict[str, bool]] = field(default_factory=dict)
     applied: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     pods: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
 
     def nodes(self, cluster: Cluster, at: IPv4Address) -> Mapping[str, bool]:
@@ -99,6 +101,25 @@ class MemoryInside(_Door):
         self.pass_through()
         self.names[cluster.name].pop(node, None)
 
+    def drained(self, cluster: Cluster, at: IPv4Address, node: str) -> bool:
+        self.pass_through()
+        self.closed.add(node)
+        return node not in self.busy
+
+    def admit(self, cluster: Cluster, at: IPv4Address, nodes: Collection[str]) -> None:
+        self.pass_through()
+        self.closed -= {*nodes}
+
+
+@dataclass
+class MemoryPods:
+    """What machines say of their certificates, by the address of their pods."""
+
+    says: dict[IPv4Address, Held] = field(default_factory=dict)
+
+    def held(self, at: IPv4Address) -> Held | None:
+        return self.says.get(at)
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -107,6 +128,7 @@ class Memory:
     authorities: MemoryAuthorities = field(default_factory=MemoryAuthorities)
     network: MemoryNetwork = field(default_factory=MemoryNetwork)
     inside: MemoryInside = field(default_factory=MemoryInside)
+    pods: MemoryPods = field(default_factory=MemoryPods)
 
     def doors(self) -> Doors:
         return Doors(self.authorities, self.network, RoleValues("kubeception.local/etcd:3.4.23"), GIANTNETES)

@@ -50,6 +50,10 @@ class ApiProbe:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """No attempt begins any more; what it saw stays. It may have ended before."""
         self._stop.set()
         self._thread.join()
 

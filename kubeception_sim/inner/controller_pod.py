@@ -27,8 +27,9 @@ RULES: tuple[Document, ...] = (
     {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": _ALL},
     {"apiGroups": [""], "resources": ["namespaces", "configmaps", "secrets", "services", "serviceaccounts"], "verbs": _ALL},
-    # Pods it makes are those that remove disks. It reads nodes, to choose where a disk is to be.
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
+    # Pods it makes are those that remove disks; one that is told something looks for its new token at once. It reads nodes, to
+    # choose where a disk is to be.
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete", "patch"]},
     {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": _ALL},

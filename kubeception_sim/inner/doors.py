@@ -5,11 +5,12 @@ asked of what is not there any more. Both raise a HarnessError, whose message a 
 are called from several threads, but for one cluster by one at a time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any, Protocol
 
+from kubeception_sim.errors import BadInput
 from kubeception_sim.inner.allocation import Vm
 from kubeception_sim.inner.resource import Cluster
 
@@ -113,16 +114,25 @@ class GuestImage:
 class Giantnetes:
     """The outer cluster as inner ones see it.
 
-    `vm_image` is the container image of machines' pods, `guests` what machines boot, by the version of Kubernetes;
-    `accelerator` is kvm or tcg; below `domain` are the entrances of clusters; `entrance` are the labels of the pods that may
-    come in, in `NAMESPACE`.
+    `vm_image` is the container image of machines' pods, `guests` what machines boot, by the version of Kubernetes and the name
+    of the image; `accelerator` is kvm or tcg; below `domain` are the entrances of clusters; `entrance` are the labels of the pods
+    that may come in, in `NAMESPACE`.
     """
 
     vm_image: str
-    guests: Mapping[str, GuestImage]
+    guests: Mapping[str, Mapping[str, GuestImage]]
     accelerator: str
     domain: str
     entrance: Mapping[str, str] = field(default_factory=lambda: dict(EDGE))
+
+    def guest(self, cluster: Cluster) -> GuestImage:
+        """What the machines of a cluster boot: of images that it does not choose among, the last by name. Raises BadInput."""
+        spec = cluster.spec
+        if not (images := self.guests.get(spec.kubernetes)):
+            raise BadInput(f"spec.kubernetes: there is no image of {spec.kubernetes}, but of {', '.join(sorted(self.guests))}")
+        if (chosen := spec.os or max(images)) not in images:
+            raise BadInput(f"spec.os: there is no image {spec.os!r} of {spec.kubernetes}, but {', '.join(sorted(images))}")
+        return images[chosen]
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,30 @@ class Doors:
     giantnetes: Giantnetes
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a machine's pod says of its certificates (`agents.issue.record`); times in seconds of UTC, 0 for never.
+
+    `rotation` is the last that it has certificates of, issued at `made`, and `until` is when the first of them ends. `refused` is
+    when a token was found to be somebody else's; `wrapper` is the fingerprint of the last one's, and `why` what stands in the way
+    of new certificates.
+    """
+
+    rotation: str = ""
+    made: int = 0
+    until: int = 0
+    refused: int = 0
+    wrapper: str = ""
+    why: str = ""
+
+
+class Pods(Protocol):
+    """The pods of machines that run, asked one by one."""
+
+    def held(self, at: IPv4Address) -> Held | None:
+        """What the machine in the pod of this address has; None when it does not say."""
+
+
 class Inside(Protocol):
     """The API of an inner cluster, asked as its administrator, at a master's pod."""
 
@@ -164,3 +198,9 @@ class Inside(Protocol):
 
     def forget(self, cluster: Cluster, at: IPv4Address, node: str) -> None:
         """A node whose machine is gone. It may be gone itself."""
+
+    def drained(self, cluster: Cluster, at: IPv4Address, node: str) -> bool:
+        """Have nothing new come to a node, and what is there leave. Whether it has: asked until it is so."""
+
+    def admit(self, cluster: Cluster, at: IPv4Address, nodes: Collection[str]) -> None:
+        """Let new pods come to those of these nodes that were drained."""

@@ -35,7 +35,7 @@ def store_address(services: IPv4Network) -> IPv4Address:
 
 @dataclass(frozen=True)
 class Parts:
-    """What was made for this outer cluster. PEM, and secrets; `guests` by the version of Kubernetes.
+    """What was made for this outer cluster. PEM, and secrets; `guests` by the version of Kubernetes and the name of the image.
 
     `authority` certifies `store_tls`. `etcd_image` is the store's, and one of those in what guests boot. `balancer` is who
     comes to the entrance, which has `entrances` pods.
@@ -48,7 +48,7 @@ class Parts:
     authority: str
     store_tls: Issued = field(repr=False)
     store_password: str = field(repr=False)
-    guests: Mapping[str, GuestImage]
+    guests: Mapping[str, Mapping[str, GuestImage]]
     etcd_image: str
     addons_image: str
     accelerator: str
@@ -78,7 +78,7 @@ def _settings(parts: Parts, address: IPv4Address) -> Document:
     told = {
         "openbao": {"url": parts.bao_url, "ca": "openbao-ca.crt", "token": "openbao-token"},
         "network": {"address": str(address), "ca": "network-ca.crt", "password": "network-password"},
-        "guests": {version: vars(guest) for version, guest in parts.guests.items()},
+        "guests": {version: {name: vars(each) for name, each in found.items()} for version, found in parts.guests.items()},
         "vm_image": images.VM,
         "addons_image": parts.addons_image,
         "etcd_image": parts.etcd_image,

@@ -42,6 +42,7 @@ class Pod:
     refused: float = 0.0
     ready: bool = False
     problem: str = ""
+    name: str = ""
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Pod":
@@ -64,6 +65,7 @@ class Pod:
             max((seconds(each["finishedAt"]) for each in ended if each["exitCode"] == TOKEN_REFUSED), default=0.0),
             conditions.get("Ready", False),
             next(_problems([*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]), ""),
+            metadata["name"],
         )
 
     @property

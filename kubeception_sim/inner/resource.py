@@ -78,6 +78,8 @@ class Spec:
     network: Network = Network()
     paused: bool = False
     hibernated: bool = False
+    os: str = ""
+    rotation: str = ""
 
 
 class Phase(StrEnum):
@@ -148,7 +150,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class VmStatus:
-    """One machine; `node` is the one of the outer cluster, empty while there is none."""
+    """One machine; `node` is the one of the outer cluster, empty while there is none. `rotation` and `until` are those of its
+    certificates, `until` in RFC 3339 and empty while nobody knows."""
 
     name: str
     role: Role
@@ -156,11 +159,14 @@ class VmStatus:
     address: IPv4Address
     phase: VmPhase
     node: str = ""
+    rotation: str = ""
+    until: str = ""
 
     def document(self) -> dict[str, Any]:
         """As the API has it."""
         found = {"role": str(self.role), "index": self.index, "address": str(self.address), "phase": str(self.phase)}
-        return {"name": self.name} | found | _said("node", self.node)
+        said = _said("node", self.node) | _said("rotation", self.rotation) | _said("certificatesUntil", self.until)
+        return {"name": self.name} | found | said
 
 
 def _said(key: str, text: str) -> dict[str, str]:
@@ -237,6 +243,8 @@ def _spec(raw: Mapping[str, Any], problems: list[str]) -> Spec:
         Network(**{key: each for key, each in network.items() if each}, domain=raw["network"]["domain"]),
         raw["paused"],
         raw["hibernated"],
+        raw.get("os", ""),
+        raw.get("rotation", ""),
     )
 
 

@@ -70,6 +70,18 @@ _POOL = _object(
 SPEC: Schema = _object(
     {
         "kubernetes": {"type": "string", "pattern": r"^v1\.\d{1,3}\.\d{1,3}$", "default": "v1.20.2"},
+        # Without a default: API servers of 1.20 that Debian built take an empty one for null, and refuse it.
+        "os": {
+            "type": "string",
+            "pattern": r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            "maxLength": 63,
+            "description": "Of the images that are served for this version; without it, the last of them by name.",
+        },
+        "rotation": {
+            "type": "string",
+            "maxLength": 63,
+            "description": "Another value: every machine gets new certificates, and runs on.",
+        },
         "masters": _MASTERS,
         "pools": {
             "type": "array",
@@ -115,7 +127,11 @@ _CONDITION = _object(
     whole=False,
 )
 _VM = _object(
-    {"name": _TEXT, "role": _TEXT, "index": {"type": "integer"}, "address": _TEXT, "phase": _TEXT, "node": _TEXT},
+    {
+        **{"name": _TEXT, "role": _TEXT, "index": {"type": "integer"}, "address": _TEXT, "phase": _TEXT, "node": _TEXT},
+        "rotation": _TEXT | {"description": "The last that it has certificates of."},
+        "certificatesUntil": _TEXT | {"format": "date-time", "description": "When the first of its certificates ends."},
+    },
     what="One machine; node is the one of the outer cluster.",
     required=("name",),
     whole=False,

@@ -5,10 +5,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from kubeception_sim.inner.allocation import Vm
+from kubeception_sim.inner.doors import Held
 from kubeception_sim.inner.pods import Pod
 from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Role, Status, VmPhase, VmStatus
 
@@ -32,7 +33,9 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     PENDING = "Pending"
     READY = "Ready"
+    ROTATING = "Rotating"
     TOKEN = "TokenRefused"
+    UPGRADING = "Upgrading"
 
 
 ADDONS_SECONDS = 300.0
@@ -65,7 +68,11 @@ class Inside:
 @dataclass(frozen=True)
 class Seen:
     """All that a pass has seen. `alarms` by machine: somebody else has had its token; `away`: why the node with its disk cannot
-    run it. `problem` is what ended the pass early."""
+    run it. `problem` is what ended the pass early.
+
+    `held` is what machines say of their certificates; `behind` are those that are to be started anew, or just were; `renewing` is
+    the one that is to get new certificates now.
+    """
 
     vni: int = 0
     vms: tuple[Vm, ...] = ()
@@ -78,6 +85,9 @@ class Seen:
     inside: Inside = Inside(problem="no master runs yet")
     endpoint: str = ""
     problem: str = ""
+    held: Mapping[str, Held] = field(default_factory=dict)
+    behind: tuple[str, ...] = ()
+    renewing: str = ""
 
     def phase(self, cluster: Cluster, vm: Vm) -> VmPhase:
         """How far a machine is."""
@@ -93,7 +103,7 @@ class Seen:
 
 def judge(cluster: Cluster, seen: Seen, now: str) -> Status:
     """The status of a cluster that is not being deleted; `now` is RFC 3339, in UTC."""
-    vms = tuple(VmStatus(vm.name, vm.role, vm.index, vm.address, seen.phase(cluster, vm), _node(seen, vm)) for vm in seen.vms)
+    vms = tuple(_vm(cluster, seen, vm) for vm in seen.vms)
     verdicts = {About.NETWORK: seen.network, About.CERTIFICATES: _certificates(seen)}
     verdicts |= {
         About.CONTROL_PLANE: _machines(cluster, seen, vms, Role.MASTER),
@@ -157,8 +167,11 @@ def news(before: Iterable[Condition], after: Iterable[Condition]) -> Iterator[Ne
             yield News(each.reason in _BAD, str(each.reason), said)
 
 
-def _node(seen: Seen, vm: Vm) -> str:
-    return seen.pods[vm.name].node if vm.name in seen.pods else ""
+def _vm(cluster: Cluster, seen: Seen, vm: Vm) -> VmStatus:
+    node = seen.pods[vm.name].node if vm.name in seen.pods else ""
+    held = seen.held.get(vm.name, Held())
+    until = datetime.fromtimestamp(held.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if held.until else ""
+    return VmStatus(vm.name, vm.role, vm.index, vm.address, seen.phase(cluster, vm), node, held.rotation, until)
 
 
 def _certificates(seen: Seen) -> Verdict:
@@ -213,10 +226,15 @@ def _progressing(cluster: Cluster, seen: Seen, verdicts: Mapping[About, Verdict]
     if cluster.spec.hibernated:
         is_there = bool(seen.pods)
         return Verdict(is_there, Reason.HIBERNATED, "machines shut down" if is_there else "")
-    if verdicts[About.READY].truth:
-        return Verdict(False, Reason.DONE)
     if seen.alarms:
         return Verdict(False, Reason.TOKEN, "a person has to look at it; deleting the pod gives the machine another token")
+    if seen.behind:
+        return Verdict(True, Reason.UPGRADING, f"{', '.join(seen.behind)} to be started anew")
+    if seen.renewing:
+        why = seen.held[seen.renewing].why if seen.renewing in seen.held else ""
+        return Verdict(True, Reason.ROTATING, f"{seen.renewing}: {why}" if why else seen.renewing)
+    if verdicts[About.READY].truth:
+        return Verdict(False, Reason.DONE)
     return Verdict(True, verdicts[About.READY].reason, verdicts[About.READY].message)
 
 

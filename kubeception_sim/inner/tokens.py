@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from kubeception_sim.inner.pods import Pod
-from kubeception_sim.inner.wanted import EXPIRES, MADE, POD, RENEWED, Start
+from kubeception_sim.inner.wanted import EXPIRES, MADE, POD, RENEWED, ROTATION, Start
 
 GRACE_SECONDS = 90.0
 """How long after a token was replaced the pod may still come with the one before: so long the kubelet takes with a mount."""
@@ -28,7 +28,19 @@ def read(secret: Mapping[str, Any]) -> Start:
     """What we wrote."""
     notes = secret["metadata"].get("annotations", {})
     made, expires = (int(notes.get(each, "0")) for each in (MADE, EXPIRES))
-    return Start(notes.get(POD, ""), made, expires, RENEWED in notes, secret.get("data", {}).get("wrapped", ""))
+    return Start(
+        notes.get(POD, ""), made, expires, RENEWED in notes, secret.get("data", {}).get("wrapped", ""), notes.get(ROTATION, "")
+    )
+
+
+def renew(found: Start | None, pod: Pod, rotation: str, now: float, refused: float) -> Verdict:
+    """For a pod that has its certificates and is to have others. `refused` is when it found this very token to be somebody
+    else's, or 0. `now` in seconds of UTC."""
+    if found is None or found.pod != pod.uid or not found.wrapped or found.rotation != rotation:
+        return Verdict.MAKE
+    if refused:
+        return Verdict.MAKE if refused >= found.expires else Verdict.ALARM
+    return Verdict.MAKE if now >= found.expires else Verdict.KEEP
 
 
 def judge(found: Start | None, pod: Pod | None, now: float) -> Verdict:

@@ -25,6 +25,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "kubeception"}
 CLUSTER, VM, ROLE, POOL = (f"kubeception.io/{each}" for each in ("cluster", "vm", "role", "pool"))
 VALUES = "kubeception.io/values"
 POD, MADE, EXPIRES, RENEWED = (f"kubeception.io/token-{each}" for each in ("of", "made", "expires", "renewed"))
+ROTATION = "kubeception.io/rotation"
+"""On the Secret with a token: which rotation it is for. On a pod: the one that it was told of last."""
 TEMPLATE = "kubeception.io/template"
 FIXED = "kubeception.io/fixed"
 """On the namespace: what cannot be changed once the cluster is there."""
@@ -99,7 +101,7 @@ def fixed(cluster: Cluster) -> Document:
 class Start:
     """The token for one start of a machine, by the pod with this uid: times in seconds of UTC, whole ones.
 
-    `renewed`: the same pod had one before. `wrapped` is empty when the pod has its certificates.
+    `renewed`: the same pod had one before. `wrapped` is empty when the pod has its certificates. `rotation` is what they are for.
     """
 
     pod: str
@@ -107,13 +109,15 @@ class Start:
     expires: int
     renewed: bool = False
     wrapped: str = field(default="", repr=False)
+    rotation: str = ""
 
 
 def token(cluster: Cluster, vm: Vm, start: Start) -> Document:
     """The Secret with the token for one start. Without one it stays, since the kubelet mounts it for as long as the pod is."""
-    data = {"data": {"wrapped": _b64(start.wrapped)}} if start.wrapped else {}
+    said = {"wrapped": start.wrapped} | ({"rotation": start.rotation} if start.rotation else {})
+    data = {"data": {key: _b64(text) for key, text in said.items()}} if start.wrapped else {}
     found = _object(cluster, "v1", "Secret", token_secret(vm), data, vm_labels(cluster, vm))
-    notes = {POD: start.pod, MADE: str(start.made), EXPIRES: str(start.expires)}
+    notes = {POD: start.pod, MADE: str(start.made), EXPIRES: str(start.expires), ROTATION: start.rotation}
     found["metadata"]["annotations"] = notes | ({RENEWED: "true"} if start.renewed else {})
     return found | {"type": "Opaque"}
 

@@ -5,6 +5,7 @@
     init network   bridge, VXLAN, tap, rules                         root with NET_ADMIN
     init pki       certificates, the Ignition config                 the machine's user
     bridge         keeps the network as it should be                 root with NET_ADMIN
+    renew          new certificates while the machine runs           the machine's user
     vm             QEMU                                              the machine's user
 
 All agents read `KUBECEPTION_CLUSTER`, `_VM`, `_ROLE`, `_VNI`, `_INDEX` (the machine's /30, from 1), `_SUBNET` (of all machines).
@@ -73,7 +74,7 @@ def pod(cluster: Cluster, vm: Vm, facts: Facts, *, cluster_label: str, role_labe
         # Secrets and values are root's, and readable for this group.
         "securityContext": {"fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
         "initContainers": [steps.image(), *disk, steps.network(), steps.pki()],
-        "containers": [steps.vm(), steps.bridge()],
+        "containers": [steps.vm(), steps.bridge(), steps.renew()],
         "volumes": list(_volumes(cluster, vm)),
     }
 
@@ -132,7 +133,7 @@ class _Steps:
 
     def __init__(self, cluster: Cluster, vm: Vm, facts: Facts) -> None:
         self._cluster, self._vm, self._facts = cluster, vm, facts
-        self._guest: GuestImage = facts.giantnetes.guests[cluster.spec.kubernetes]
+        self._guest: GuestImage = facts.giantnetes.guest(cluster)
         self._disk_path = f"{CLUSTERS}/{cluster.name}/{vm.name}"
 
     def image(self) -> dict[str, Any]:
@@ -157,14 +158,21 @@ class _Steps:
         }
 
     def pki(self) -> dict[str, Any]:
+        return self._issue("pki")
+
+    def renew(self) -> dict[str, Any]:
+        # The token stays out of the container that runs strangers' code.
+        return self._issue("renew", "renew")
+
+    def _issue(self, name: str, *words: str) -> dict[str, Any]:
         environment = {"BAO_ADDR": self._facts.issuer.url, "BAO_CACERT": "/etc/vm/ca.crt"}
         mounts = [
             _mount("config", "/run/config"),
             _mount("values", "/etc/vm", read_only=True),
             _mount("token", "/run/token", read_only=True),
         ]
-        module = ("kubeception_sim.agents.issue",)
-        return self._container("pki", module, environment, mounts=mounts, security=_user(), size=_step_size(128))
+        module = ("kubeception_sim.agents.issue", *words)
+        return self._container(name, module, environment, mounts=mounts, security=_user(), size=_step_size(128))
 
     def vm(self) -> dict[str, Any]:
         mounts = [

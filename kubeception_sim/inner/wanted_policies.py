@@ -13,11 +13,11 @@ from kubeception_sim.errors import BadInput
 from kubeception_sim.inner.allocation import NAMESPACE
 from kubeception_sim.inner.doors import Facts
 from kubeception_sim.inner.resource import Cluster, Role
-from kubeception_sim.inner.wanted_pod import API_PORT, INGRESS_PORT, VXLAN_PORT
+from kubeception_sim.inner.wanted_pod import API_PORT, INGRESS_PORT, VM_PORT, VXLAN_PORT
 
 _NAME_LABEL = "kubernetes.io/metadata.name"
 CONTROLLER = {"app.kubernetes.io/name": "kubeception-controller"}
-"""The labels of the controller's pod, in `NAMESPACE`: it applies add-ons, and asks for nodes."""
+"""The labels of the controller's pod, in `NAMESPACE`: it applies add-ons, and asks for nodes and certificates."""
 _HTTP = 80
 
 
@@ -35,6 +35,12 @@ def policies(cluster: Cluster, facts: Facts, *, role_label: str) -> dict[str, di
         },
         "api": _open(role_label, Role.MASTER, [*entrance, *controller], API_PORT),
         "ingress": _open(role_label, Role.WORKER, entrance, INGRESS_PORT),
+        # Of each machine it asks which certificates it has.
+        "certificates": {
+            "podSelector": {},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": controller, "ports": [_port("TCP", VM_PORT)]}],
+        },
     }
 
 
@@ -48,7 +54,7 @@ def _open(role_label: str, role: Role, sources: list[dict[str, Any]], port: int)
 
 def _steps(cluster: Cluster, facts: Facts) -> list[dict[str, Any]]:
     """What the steps before a machine ask: images, the store of the network, certificates."""
-    image = urlsplit(facts.giantnetes.guests[cluster.spec.kubernetes].url)
+    image = urlsplit(facts.giantnetes.guest(cluster).url)
     return [
         _to_address(literal(image.hostname or "", image.geturl()), image.port or _HTTP),
         _to_address(facts.issuer.address, facts.issuer.port),

@@ -1,11 +1,12 @@
 """Inner clusters in a scenario: the steps that make, await and end them, and when these make sense."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ignition.document import Duration, Origin, Problem
 from kubeception_sim.model.garbage import CompareTraces, GarbageStep, NoteTraces
+from kubeception_sim.model.life import RotateCluster, UpgradeCluster
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,13 @@ class Clusters:
     there: set[str] = field(default_factory=set)
     are_noted: bool = False
 
-    def take(self, step: CreateCluster | AwaitInner | DeleteCluster | GarbageStep, are_possible: bool) -> Iterator[Problem]:
-        """Go past a step; what is wrong with it. `are_possible`: the outer cluster is made for inner ones."""
+    def take(
+        self,
+        step: CreateCluster | AwaitInner | DeleteCluster | GarbageStep | RotateCluster | UpgradeCluster,
+        are_possible: bool,
+        systems: Collection[str] = (),
+    ) -> Iterator[Problem]:
+        """Go past a step; what is wrong with it. `are_possible`: the outer cluster is made for inner ones, of `systems`."""
         if not are_possible:
             yield step.origin.error("there are no inner clusters here", hint="outer: {clusters: true}")
         match step:
@@ -60,9 +66,12 @@ class Clusters:
                 if step.cluster in self.there:
                     yield step.origin.error(f"a second cluster {step.cluster!r}", "cluster")
                 self.there.add(step.cluster)
-            case AwaitInner() | DeleteCluster():
+            case AwaitInner() | DeleteCluster() | RotateCluster() | UpgradeCluster():
                 if step.cluster not in self.there:
                     known = f"known are: {', '.join(sorted(self.there))}" if self.there else ""
                     yield step.origin.error(f"no cluster {step.cluster!r} at this point", "cluster", hint=known)
+                if isinstance(step, UpgradeCluster) and step.os not in systems:
+                    hint = f"outer: {{systems: [{', '.join([*systems, step.os])}]}}"
+                    yield step.origin.error(f"no system {step.os!r} is served", "os", hint=hint)
                 if isinstance(step, DeleteCluster) and step.wait:
                     self.there.discard(step.cluster)

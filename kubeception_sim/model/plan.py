@@ -10,6 +10,7 @@ from enum import StrEnum
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.garbage import CompareTraces, KillController, NoteTraces, told
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -127,8 +128,15 @@ def _what(step: Step) -> str:
             return f"{step.cluster} within {step.within}"
         case KillController() | NoteTraces() | CompareTraces():
             return told(step)
+        case RotateCluster():
+            return f"{step.cluster} to {step.to} within {step.within}"
+        case UpgradeCluster():
+            killed = ", the controller killed" if step.interrupted else ""
+            return f"{step.cluster} to {step.os}{killed} within {step.within}"
         case StartProbe():
-            return f"{step.name}: {step.kind} every {step.every}"
+            return f"{step.name}: {step.kind}{f' of {step.cluster}' if step.cluster else ''} every {step.every}"
+        case EndProbe():
+            return step.probe
         case Settle():
             return f"{step.probe} steady for {step.steady} within {step.within}"
         case KillWorker():

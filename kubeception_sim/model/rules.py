@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,9 @@ from kubeception_sim.model.completion import complete
 from kubeception_sim.model.fault_rules import Faults
 from kubeception_sim.model.faults import FaultKind, Inject, Undo
 from kubeception_sim.model.garbage import CompareTraces, KillController, NoteTraces
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
+from kubeception_sim.model.life_rules import probed
+from kubeception_sim.model.outer_rules import LABEL, outer_problems, usable
 from kubeception_sim.model.scenario import (
     UNASSIGNED,
     Await,
@@ -23,16 +25,13 @@ from kubeception_sim.model.scenario import (
     DriverName,
     KillWorker,
     Machine,
-    Pki,
     PowerOff,
     PowerOn,
-    Role,
     Scenario,
     Settle,
     StartProbe,
 )
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123: a name is a host name and a file name too
 _RACK = re.compile(r"[a-z0-9]{1,8}")  # goes into the names of links
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # goes into a SMBIOS string and into URLs
 
@@ -69,7 +68,7 @@ def _bad(file: str, problems: Iterable[Problem]) -> BadInput:
 
 
 def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[str]) -> Iterator[Problem]:
-    if not _LABEL.fullmatch(scenario.name):
+    if not LABEL.fullmatch(scenario.name):
         yield scenario.origin.error(f"{scenario.name!r} is no name", "name", hint="small letters, digits and hyphens")
     if not scenario.machines and "machines" not in doubtful:
         yield scenario.origin.error("at least one is needed", "machines")
@@ -79,41 +78,12 @@ def _problems(scenario: Scenario, exists: Callable[[Path], bool], doubtful: set[
     yield from _steps(scenario, exists, machines_known="machines" not in doubtful)
     yield from _budgets(scenario, machines_known="machines" not in doubtful)
     if not doubtful & {"machines", "outer"}:
-        yield from _outer(scenario)
-
-
-def _outer(scenario: Scenario) -> Iterator[Problem]:
-    roles = [machine.role for machine in scenario.machines if machine.role]
-    if scenario.outer is None:
-        if roles:
-            yield scenario.origin.error("machines have roles, but there is no 'outer'", "outer", hint="outer: {}")
-        return
-    outer, masters = scenario.outer, roles.count(Role.MASTER)
-    if masters not in (1, 3, 5):
-        hint = "etcd needs a majority: 1, 3 or 5"
-        yield outer.origin.error(f"{masters} machines have the role master", hint=hint)
-    if scenario.driver is DriverName.FAKE:
-        yield scenario.origin.error("fake machines run no cluster", "driver", hint="namespace, qemu, docker or libvirt")
-    if outer.clusters and outer.pki is Pki.EMBEDDED:
-        yield outer.origin.error("inner clusters need authorities of their own", "pki", hint="pki: openbao")
-    if outer.clusters and not _usable(scenario.fabric.entrance, scenario.fabric.subnet):
-        yield scenario.fabric.origin.error(f"no room after {scenario.fabric.server} for the entrance of inner clusters", "server")
-    subnets = {"fabric": scenario.fabric.subnet} | {f"rack {rack.name}": rack.subnet for rack in scenario.fabric.racks}
-    for key, own in (("pods", outer.pods), ("services", outer.services)):
-        for what, subnet in subnets.items():
-            if own.overlaps(subnet):
-                yield outer.origin.error(f"{own} overlaps with {subnet} of the {what}", key)
-    if outer.pods.overlaps(outer.services):
-        yield outer.origin.error(f"{outer.services} overlaps with the pods' {outer.pods}", "services")
-    if outer.pods.prefixlen > 24 or 2 ** (24 - outer.pods.prefixlen) <= len(scenario.machines):
-        yield outer.origin.error(f"{outer.pods} has not a /24 for each machine", "pods")
-    if outer.services.prefixlen > 24:
-        yield outer.origin.error(f"{outer.services} is too small", "services", hint="a /24 at least")
+        yield from outer_problems(scenario)
 
 
 def _fabric(scenario: Scenario) -> Iterator[Problem]:
     fabric = scenario.fabric
-    if not _usable(fabric.server, fabric.subnet):
+    if not usable(fabric.server, fabric.subnet):
         yield fabric.origin.error(f"{fabric.server} is no host address of {fabric.subnet}", "server")
     if fabric.subnet.num_addresses < 8:
         yield fabric.origin.error(f"{fabric.subnet} has no room for a rack", "subnet", hint="use a /29 or larger")
@@ -126,10 +96,6 @@ def _fabric(scenario: Scenario) -> Iterator[Problem]:
         others = [fabric.subnet, *(other.subnet for other in fabric.racks[:index])]
         if any(rack.subnet.overlaps(other) for other in others):
             yield rack.origin.error(f"{rack.subnet} overlaps with another subnet", "subnet")
-
-
-def _usable(address: IPv4Address, subnet: IPv4Network) -> bool:
-    return address in subnet and address not in (subnet.network_address, subnet.broadcast_address)
 
 
 def _profiles(scenario: Scenario, exists: Callable[[Path], bool]) -> Iterator[Problem]:
@@ -154,7 +120,7 @@ def _machines(scenario: Scenario, *, profiles_known: bool, places_known: bool) -
 
 
 def _machine(machine: Machine) -> Iterator[Problem]:
-    if not _LABEL.fullmatch(machine.name):
+    if not LABEL.fullmatch(machine.name):
         yield machine.origin.error(f"{machine.name!r} is no host name", "name", hint="small letters, digits and hyphens")
     if not _SERIAL.fullmatch(machine.serial):
         yield machine.origin.error(f"{machine.serial!r} is no serial", "serial", hint="letters, digits, . _ -")
@@ -172,7 +138,7 @@ def _place(machine: Machine, scenario: Scenario) -> Iterator[Problem]:
     elif machine.address == UNASSIGNED:
         why = f"{subnet} is full" if racks else "a machine in no rack needs one"
         yield machine.origin.error(f"{machine.name} has no address: {why}", "address")
-    elif not _usable(machine.address, subnet):
+    elif not usable(machine.address, subnet):
         yield machine.origin.error(f"{machine.address} is no host address of {subnet}", "address")
     elif machine.address in (scenario.fabric.server, scenario.gateway(machine)):
         yield machine.origin.error(f"{machine.address} is the server's address", "address")
@@ -195,19 +161,31 @@ def _steps(scenario: Scenario, exists: Callable[[Path], bool], *, machines_known
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to wait for", hint="outer: {}")
                 continue
-            case CreateCluster() | AwaitInner() | DeleteCluster() | KillController() | NoteTraces() | CompareTraces():
-                yield from clusters.take(step, scenario.outer is not None and scenario.outer.clusters)
+            case (
+                CreateCluster()
+                | AwaitInner()
+                | DeleteCluster()
+                | RotateCluster()
+                | UpgradeCluster()
+                | KillController()
+                | NoteTraces()
+                | CompareTraces()
+            ):
+                outer = scenario.outer
+                yield from clusters.take(step, outer is not None and outer.clusters, outer.systems if outer else ())
                 continue
             case StartProbe():
                 if step.name in probes:
                     yield step.origin.error(f"a second probe {step.name!r}", "name")
                 if scenario.outer is None:
                     yield step.origin.error("there is no outer cluster to probe", hint="outer: {}")
+                yield from probed(step, clusters.there)
                 probes.add(step.name)
                 continue
-            case Settle():
+            case Settle() | EndProbe():
                 if step.probe not in probes:
                     yield step.origin.error(f"no probe {step.probe!r} runs at this point", "probe", hint=_known(probes))
+                probes -= {step.probe} if isinstance(step, EndProbe) else set()
                 continue
             case Undo():
                 ended = faults.active.get(step.fault)

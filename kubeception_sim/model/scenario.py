@@ -18,6 +18,9 @@ from kubeception_sim.model.budgets import Budget
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.garbage import GarbageStep
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
+from kubeception_sim.model.outer import Outer as Outer
+from kubeception_sim.model.outer import Pki as Pki
 
 UNASSIGNED = IPv4Address(0)
 """The address of a machine that stands in a rack and names none: `model.completion` gives it one."""
@@ -73,27 +76,6 @@ class Fabric:
     def entrance(self) -> IPv4Address:
         """Where clients find inner clusters: the balancer's address, the next after the servers'."""
         return self.server + 1
-
-
-class Pki(StrEnum):
-    """Who certifies the components of the outer cluster."""
-
-    OPENBAO = "openbao"
-    EMBEDDED = "embedded"
-
-
-@dataclass(frozen=True)
-class Outer:
-    """The cluster that machines with a role form. `pods` is divided into one /24 a machine; the tenth address of `services`
-    is the cluster's DNS. With `clusters` there may be inner ones in it: its nodes run their machines."""
-
-    kubernetes: str = "v1.20.2"
-    pods: IPv4Network = field(default=IPv4Network("10.60.0.0/16"))
-    services: IPv4Network = field(default=IPv4Network("10.61.0.0/16"))
-    domain: str = "cluster.local"
-    pki: Pki = Pki.OPENBAO
-    clusters: bool = False
-    origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -225,6 +207,7 @@ class ProbeKind(StrEnum):
 
     API = "api"  # asks the outer API server whether it is ready, through the balancer, on a connection of its own each time
     WRITES = "writes"  # creates one object after the other; what was acknowledged must be there in the end
+    HANDSHAKES = "handshakes"  # asks the API of an inner cluster, whose authority must have certified it each time
 
 
 @dataclass(frozen=True)
@@ -235,6 +218,7 @@ class StartProbe:
     name: str
     kind: ProbeKind
     every: Duration = field(default=Duration(0.1))
+    cluster: str = ""
     origin: Origin = field(default=Origin.none(), compare=False, repr=False)
 
 
@@ -260,7 +244,10 @@ Step: TypeAlias = (
     | AwaitInner
     | DeleteCluster
     | GarbageStep
+    | RotateCluster
+    | UpgradeCluster
     | StartProbe
+    | EndProbe
     | Settle
     | Inject
     | Undo

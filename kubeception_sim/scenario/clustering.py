@@ -4,13 +4,14 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from kubeception_sim.artifacts import node
+from kubeception_sim.artifacts.node import systems
 from kubeception_sim.artifacts.store import default_cache
 from kubeception_sim.errors import BadInput, CommandFailed, DeadlineExceeded, HarnessError
 from kubeception_sim.giantnetes.bringup import OuterCluster, Progress
@@ -31,7 +32,7 @@ CLUSTERS_NAME = "clusters"
 DOMAIN = f"{CLUSTERS_NAME}.{ZONE}"
 """Below it are the entrances of inner clusters: all of its names are the balancer's."""
 GUEST = "guest"
-"""The name under which mayu serves what machines of inner clusters boot."""
+"""What mayu serves for machines of inner clusters to boot is called so, and after the system: guest-testbed-1."""
 _ENTRANCES = 2
 _ASK_SECONDS = 10.0
 # Each look is a kubectl: a third of a second of a processor that machines boot on.
@@ -39,10 +40,12 @@ _POLL_SECONDS = 3.0
 _SHA256 = "sha256"
 
 
-def guest_image(version: str, progress: Progress) -> BootImage:
-    """What machines of inner clusters boot, from the cache: the outer machines' own image, without what only these need."""
-    image = node.ensure(default_cache(), progress, version)
-    return BootImage(image.kernel, image.initrd, image.rootfs, image.rootfs_sha256)
+def guest_images(version: str, names: Sequence[str], progress: Progress) -> dict[str, BootImage]:
+    """What machines of inner clusters boot, by the name of the system, from the cache: the outer machines' own image, without
+    what only these need."""
+    base = node.ensure(default_cache(), progress, version)
+    made = {name: systems.ensure(default_cache(), base, name, progress) for name in names}
+    return {name: BootImage(image.kernel, image.initrd, image.rootfs, image.rootfs_sha256) for name, image in made.items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Clusters:
 
     fabric: Fabric
     entrance: IPv4Address
-    guest: BootImage
+    guests: Mapping[str, BootImage]
     images: str
     accelerator: Accelerator
     admin_keys: tuple[str, ...]
@@ -75,7 +78,7 @@ class Clusters:
             authority=certificates.roots[CLUSTER],
             store_tls=authority.issuer(store.NAME, (wanted,)).issue(wanted),
             store_password=secrets.token_hex(16),
-            guests={outer.cluster.version: self._guest()},
+            guests={outer.cluster.version: {name: self._guest(name, each) for name, each in self.guests.items()}},
             etcd_image=outer.images.etcd,
             addons_image=outer.images.agent,
             accelerator="kvm" if self.accelerator is Accelerator.KVM else "tcg",
@@ -86,8 +89,8 @@ class Clusters:
         )
         outer.more = install.objects(parts)
 
-    def _guest(self) -> GuestImage:
-        return GuestImage(f"{self.images}/{GUEST}", _sum(self.guest.kernel), _sum(self.guest.initrd), self.guest.rootfs_sha256)
+    def _guest(self, name: str, image: BootImage) -> GuestImage:
+        return GuestImage(f"{self.images}/{GUEST}-{name}", _sum(image.kernel), _sum(image.initrd), image.rootfs_sha256)
 
 
 def _sum(path: Path) -> str:

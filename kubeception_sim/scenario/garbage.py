@@ -76,14 +76,19 @@ def _kill(step: KillController, outer: OuterCluster, machines: Mapping[str, Mach
         left.say(f"until {', '.join(waiting)} is {step.at}")
         time.sleep(_POLL_SECONDS)
     before = _serving(outer.kubectl)
-    if not any("killed" in each.execute(("bash", "-c", _KILL), timeout=_ASK_SECONDS).stdout for each in machines.values()):
-        raise HarnessError("no node runs the controller of inner clusters")
+    kill_controller(machines)
     while not _serving(outer.kubectl) - before:
         if left.seconds() <= 0:
             return "the controller has no successor that is ready"
         left.say("until the controller is back")
         time.sleep(_POLL_SECONDS)
     return ""
+
+
+def kill_controller(machines: Mapping[str, Machine]) -> None:
+    """SIGKILL to its process; the kubelet of its node starts another. Raises HarnessError when there is none to kill."""
+    if not any("killed" in each.execute(("bash", "-c", _KILL), timeout=_ASK_SECONDS).stdout for each in machines.values()):
+        raise HarnessError("no node runs the controller of inner clusters", hint=f"kubectl -n {NAMESPACE} get pods")
 
 
 def _serving(kubectl: Kubectl) -> set[str]:

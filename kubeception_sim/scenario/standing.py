@@ -25,7 +25,7 @@ from kubeception_sim.model.boot import Accelerator
 from kubeception_sim.model.scenario import DriverName, Role, Scenario
 from kubeception_sim.network import Fabric, Rack
 from kubeception_sim.run import run as run_program
-from kubeception_sim.scenario.clustering import CLUSTERS_NAME, GUEST, ZONE, Clusters, guest_image
+from kubeception_sim.scenario.clustering import CLUSTERS_NAME, GUEST, ZONE, Clusters, guest_images
 from kubeception_sim.scenario.entering import balanced
 from kubeception_sim.scenario.subject import PORT, Mayu, Profiles, config, own_profiles, role_profile, role_template, served
 
@@ -42,7 +42,7 @@ class Standing:
     progress: Progress
     machines: dict[str, Machine] = field(default_factory=dict)
     accelerator: Accelerator = Accelerator.NONE
-    guest: BootImage | None = None
+    guests: dict[str, BootImage] = field(default_factory=dict)
 
     @cached_property
     def ssh_key(self) -> Path:
@@ -78,11 +78,11 @@ class Standing:
         cluster = cluster_of(self.scenario, wanted)
         outer = self.stack.enter_context(OuterCluster.prepare(cluster, wanted.pki, self.lab, fabric, self.progress))
         if wanted.clusters:
-            self.guest = guest_image(wanted.kubernetes, self.progress)
+            self.guests = guest_images(wanted.kubernetes, wanted.systems, self.progress)
             images = f"http://{self._mayu_address}:{PORT}/images"
             self.accelerator = _accelerator()
             entrance = self.scenario.fabric.entrance
-            Clusters(fabric, entrance, self.guest, images, self.accelerator, (self._public_key,)).furnish(outer)
+            Clusters(fabric, entrance, self.guests, images, self.accelerator, (self._public_key,)).furnish(outer)
             self.stack.enter_context(balanced(self.lab, fabric, outer, entrance))
         return outer
 
@@ -103,8 +103,8 @@ class Standing:
         if outer is not None:
             profiles = self._with_roles(profiles, outer, keys)
         settings = config(self.scenario, image, profiles)
-        if self.guest:
-            settings["images"][GUEST] = served(self.guest)
+        if self.guests:
+            settings["images"] |= {f"{GUEST}-{name}": served(image) for name, image in self.guests.items()}
             settings["dns"] = {"zone": ZONE, "wildcards": {CLUSTERS_NAME: [str(self.scenario.fabric.entrance)]}}
         return self.stack.enter_context(Mayu.serve(self.lab, fabric, self._mayu_address, settings))
 

@@ -11,6 +11,7 @@ from http.client import HTTPException
 
 from ignition.document import Duration
 from kubeception_sim.checks import testinfra
+from kubeception_sim.checks.handshakes import HandshakeProbe
 from kubeception_sim.checks.probes import ApiProbe, WritesProbe
 from kubeception_sim.errors import DeadlineExceeded, HarnessError
 from kubeception_sim.machines import MachineState
@@ -18,6 +19,7 @@ from kubeception_sim.model.boot import HostState, Worker
 from kubeception_sim.model.clusters import AwaitInner, CreateCluster, DeleteCluster
 from kubeception_sim.model.faults import Inject, Undo
 from kubeception_sim.model.garbage import CompareTraces, GarbageStep, KillController, NoteTraces
+from kubeception_sim.model.life import EndProbe, RotateCluster, UpgradeCluster
 from kubeception_sim.model.scenario import (
     Await,
     AwaitCluster,
@@ -31,7 +33,7 @@ from kubeception_sim.model.scenario import (
     Step,
 )
 from kubeception_sim.model.timeline import Timeline
-from kubeception_sim.scenario import clustering, creating, garbage
+from kubeception_sim.scenario import clustering, creating, garbage, living
 from kubeception_sim.scenario.bench import Bench, Failed
 from kubeception_sim.scenario.entering import write_kubeconfig
 from kubeception_sim.scenario.faulting import Episode, make, undoing
@@ -55,12 +57,14 @@ def carry_out(step: Step, bench: Bench) -> None:
             _kill_worker(step, bench)
         case AwaitCluster():
             _await_cluster(step, bench)
-        case CreateCluster() | AwaitInner() | DeleteCluster():
+        case CreateCluster() | AwaitInner() | DeleteCluster() | RotateCluster() | UpgradeCluster():
             _inner(step, bench)
         case KillController() | NoteTraces() | CompareTraces():
             _garbage(step, bench)
         case StartProbe():
             _start_probe(step, bench)
+        case EndProbe():
+            bench.probes[step.probe].end()
         case Settle():
             _settle(step, bench)
         case Inject():
@@ -164,7 +168,7 @@ def _await_cluster(step: AwaitCluster, bench: Bench) -> None:
             time.sleep(_POLL_SECONDS * 4)
 
 
-def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> None:
+def _inner(step: CreateCluster | AwaitInner | DeleteCluster | RotateCluster | UpgradeCluster, bench: Bench) -> None:
     assert bench.outer is not None
     began = bench.clock.now()
 
@@ -186,6 +190,12 @@ def _inner(step: CreateCluster | AwaitInner | DeleteCluster, bench: Bench) -> No
         case DeleteCluster():
             if problem := clustering.delete(step, bench.outer, left_of(step.within)):
                 raise Failed(f"{step.cluster} is not gone within {step.within}: {problem}")
+        case RotateCluster():
+            if problem := living.rotate(step, bench, left_of(step.within)):
+                raise Failed(f"{step.cluster} does not have new certificates within {step.within}: {problem}")
+        case UpgradeCluster():
+            if problem := living.upgrade(step, bench, left_of(step.within)):
+                raise Failed(f"{step.cluster} is not upgraded within {step.within}: {problem}")
 
 
 def _garbage(step: GarbageStep, bench: Bench) -> None:
@@ -198,8 +208,12 @@ def _garbage(step: GarbageStep, bench: Bench) -> None:
 
 def _start_probe(step: StartProbe, bench: Bench) -> None:
     assert bench.outer is not None
-    make = {ProbeKind.API: ApiProbe, ProbeKind.WRITES: WritesProbe}[step.kind]
-    probe = make(step.name, bench.outer.door, step.every.seconds, bench.clock.now)
+    probe: ApiProbe
+    if step.kind is ProbeKind.HANDSHAKES:
+        probe = HandshakeProbe(step.name, living.way_to(step.cluster, bench), step.every.seconds, bench.clock.now)
+    else:
+        make = {ProbeKind.API: ApiProbe, ProbeKind.WRITES: WritesProbe}[step.kind]
+        probe = make(step.name, bench.outer.door, step.every.seconds, bench.clock.now)
     bench.probes[step.name] = bench.stack.enter_context(probe)
 
 

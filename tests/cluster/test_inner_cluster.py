@@ -10,7 +10,7 @@ import pytest
 from kubeception_sim.artifacts.kubernetes import DEBIAN_VERSION
 from kubeception_sim.artifacts.store import default_cache
 from kubeception_sim.giantnetes.bringup import outer_image
-from kubeception_sim.scenario.clustering import guest_image
+from kubeception_sim.scenario.clustering import guest_images
 from tests.rack import ROOT, Traces, kubeception
 
 # The first of the tier builds Kubernetes where nobody has done it before.
@@ -29,7 +29,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
 def test_a_resource_becomes_a_cluster_in_machines_in_pods(tmp_path: Path) -> None:
     # Warm: what has to be made once is in the cache before the scenario's clocks start.
     outer_image(default_cache(), DEBIAN_VERSION, lambda what, done: None, clusters=True)
-    guest_image(DEBIAN_VERSION, lambda what, done: None)
+    guest_images(DEBIAN_VERSION, ("testbed-1",), lambda what, done: None)
     words = kubeception("run", ROOT / "scenarios/performance/inner-cluster.yaml", "--out", tmp_path)
     ran = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
     report = json.loads((tmp_path / "report.json").read_text())

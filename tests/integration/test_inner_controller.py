@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -16,17 +17,19 @@ import httpx2
 import pytest
 from lightkube import KubeConfig
 
+from kubeception_sim.agents.issue.record import fingerprint
 from kubeception_sim.errors import HarnessError, KubeceptionError
 from kubeception_sim.inner import addons, schema
 from kubeception_sim.inner.allocation import NAMESPACE, machines
+from kubeception_sim.inner.controller import upgrading
 from kubeception_sim.inner.controller.__main__ import watch
 from kubeception_sim.inner.controller.api import Api, Refused
 from kubeception_sim.inner.controller.inside import NOTE, InsideApi
 from kubeception_sim.inner.controller.leaving import FINALIZER, FORCE
 from kubeception_sim.inner.controller.observed import CLUSTERS, LEASES
 from kubeception_sim.inner.controller.passes import Passes
-from kubeception_sim.inner.controller.reconcile import Reconciler
-from kubeception_sim.inner.doors import TOKEN_REFUSED
+from kubeception_sim.inner.controller.reconcile import MOVING_SECONDS, SETTLED_SECONDS, Reconciler
+from kubeception_sim.inner.doors import TOKEN_REFUSED, Held
 from kubeception_sim.inner.resource import Cluster
 from kubeception_sim.lab import Lab
 from tests.api_server import Kubernetes, serving
@@ -81,8 +84,13 @@ class Ground:
     def __post_init__(self) -> None:
         self.client = self.kubernetes.client()
         self.client.event_hooks = {"request": [self.wire.ask], "response": [self.wire.answer]}
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Another controller: what it knows it has to find out."""
         self.reconciler = Reconciler(
-            Api(self.client), self.memory.doors(), self.memory.inside, BASE, lambda: datetime.now(UTC) + self.late
+            *(Api(self.client), self.memory.doors(), self.memory.inside, BASE),
+            *(lambda: datetime.now(UTC) + self.late, self.memory.pods),
         )
 
     @property
@@ -403,13 +411,12 @@ def test_machines_that_are_to_be_different_start_anew_one_at_a_time(ground: Grou
     ground.reconcile()
     before = {vm: each["metadata"]["uid"] for vm, each in ground.pods().items()}
     ground.change(pools=[{"name": "worker", "replicas": 2, "memory": "4Gi"}])
-    ground.reconcile()
-    eventually(lambda: ground.pod("worker-0")["metadata"]["uid"] != before["worker-0"], True)
+    # A deployment says after a while that its pod is of the template of now; until then nobody has a turn.
+    eventually(lambda: (ground.reconcile(), ground.pod("worker-0")["metadata"]["uid"] != before["worker-0"])[1], True)
     ground.reconcile()
     assert ground.pods()["worker-1"]["metadata"]["uid"] == before["worker-1"]
     ground.run("worker-0")
-    ground.reconcile()
-    eventually(lambda: ground.pod("worker-1")["metadata"]["uid"] != before["worker-1"], True)
+    eventually(lambda: (ground.reconcile(), ground.pod("worker-1")["metadata"]["uid"] != before["worker-1"])[1], True)
     assert ground.pods()["master-0"]["metadata"]["uid"] == before["master-0"]
 
 
@@ -473,6 +480,223 @@ def test_a_token_that_waited_for_too_long_is_made_anew(ground: Ground) -> None:
     ground.reconcile()
     assert len(ground.memory.authorities.tokens) == 2
     assert ground.condition("CertificatesReady") == ("True", "Ready")
+
+
+# Certificates that become new
+
+
+def says(ground: Ground, vm: str, held: Held) -> None:
+    ground.memory.pods.says[IPv4Address(ground.pod(vm)["status"]["podIP"])] = held
+
+
+def told(ground: Ground) -> dict[str, str]:
+    return {vm["name"]: vm.get("rotation", "") for vm in ground.status()["vms"]}
+
+
+def now() -> int:
+    return int(datetime.now(UTC).timestamp())
+
+
+def wrapped(ground: Ground, vm: str) -> str:
+    """The token that a machine's Secret has, for the rotation that it names; empty without one."""
+    data = (ground.token(vm) or {}).get("data", {})
+    return ":".join(b64decode(data[key]).decode() for key in ("rotation", "wrapped") if key in data)
+
+
+@pytest.fixture
+def running_cluster(ground: Ground) -> Ground:
+    ground.create(os="testbed-1")
+    ground.bring_up("master-0", "worker-0")
+    for vm in ("master-0", "worker-0"):
+        says(ground, vm, Held("", now(), now() + 3000))
+    ground.reconcile()
+    assert ground.condition("Progressing") == ("False", "Done")
+    return ground
+
+
+def test_certificates_become_new_one_machine_after_the_other(running_cluster: Ground) -> None:
+    ground = running_cluster
+    before = {vm: each["metadata"]["uid"] for vm, each in ground.pods().items()}
+    ground.change(rotation="spring")
+    assert ground.reconcile() == MOVING_SECONDS
+    assert (wrapped(ground, "master-0"), wrapped(ground, "worker-0")) == ("spring:wrapped-1", "")
+    assert ground.pod("master-0")["metadata"]["annotations"]["kubeception.io/rotation"].startswith("spring@")
+    assert ground.condition("Progressing") == ("True", "Rotating")
+    assert ground.condition("Ready") == ("True", "Ready"), "it serves all the time"
+    ground.reconcile()
+    assert len(ground.memory.authorities.tokens) == 1, "one token is enough"
+    says(ground, "master-0", Held("spring", now(), now() + 3000))
+    ground.reconcile()
+    assert (wrapped(ground, "master-0"), wrapped(ground, "worker-0")) == ("", "spring:wrapped-2")
+    says(ground, "worker-0", Held("spring", now(), now() + 3000))
+    assert ground.reconcile() == SETTLED_SECONDS
+    assert told(ground) == {"master-0": "spring", "worker-0": "spring"}
+    assert ground.condition("Progressing") == ("False", "Done")
+    assert {vm: each["metadata"]["uid"] for vm, each in ground.pods().items()} == before, "nobody was started anew"
+
+
+def test_a_controller_that_is_ended_goes_on_with_the_machine_whose_turn_it_was(running_cluster: Ground) -> None:
+    ground = running_cluster
+    ground.change(rotation="spring")
+    ground.reconcile()
+    ground.start_again()
+    ground.reconcile()
+    assert (wrapped(ground, "master-0"), wrapped(ground, "worker-0")) == ("spring:wrapped-1", "")
+    says(ground, "master-0", Held("spring", now(), now() + 3000))
+    ground.start_again()
+    ground.reconcile()
+    assert wrapped(ground, "worker-0") == "spring:wrapped-2"
+
+
+def test_certificates_are_renewed_before_they_end(running_cluster: Ground) -> None:
+    ground = running_cluster
+    ground.late = timedelta(seconds=1800)
+    ground.reconcile()
+    assert len(ground.memory.authorities.tokens) == 0
+    ground.late = timedelta(seconds=2100)
+    ground.reconcile()
+    assert ground.memory.authorities.tokens == [(ground.name, "master-0")]
+
+
+def test_a_token_for_new_certificates_that_was_stolen_is_an_alarm(running_cluster: Ground) -> None:
+    ground = running_cluster
+    ground.change(rotation="spring")
+    ground.reconcile()
+    mark = fingerprint("wrapped-1")
+    says(ground, "master-0", Held("", now(), now() + 3000, refused=now(), wrapper=mark, why="somebody else has had it"))
+    ground.reconcile()
+    assert ground.condition("CertificatesReady") == ("False", "TokenRefused")
+    ground.reconcile()
+    assert len(ground.memory.authorities.tokens) == 1, "no other is made"
+    assert wrapped(ground, "worker-0") == ""
+
+
+def test_one_that_was_refused_before_is_no_alarm_for_the_token_of_now(running_cluster: Ground) -> None:
+    ground = running_cluster
+    says(ground, "master-0", Held("", now(), now() + 3000, refused=now() + 5, wrapper=fingerprint("another")))
+    ground.change(rotation="spring")
+    ground.reconcile()
+    ground.reconcile()
+    assert ground.condition("CertificatesReady") == ("True", "Ready")
+
+
+def test_when_each_machine_gets_its_certificates_end_is_told(running_cluster: Ground) -> None:
+    for vm in running_cluster.status()["vms"]:
+        until = datetime.strptime(vm["certificatesUntil"], "%Y-%m-%dT%H:%M:%S%z")
+        assert until.timestamp() == pytest.approx(now() + 3000, abs=60)
+
+
+# Upgrades
+
+
+def test_machines_are_replaced_by_those_of_another_system_masters_first(running_cluster: Ground) -> None:
+    ground = running_cluster
+    before = {vm: each["metadata"]["uid"] for vm, each in ground.pods().items()}
+    ground.change(os="testbed-2")
+    assert ground.reconcile() == MOVING_SECONDS
+    assert ground.condition("Progressing") == ("True", "Upgrading")
+    eventually(lambda: (ground.reconcile(), ground.pod("master-0")["metadata"]["uid"] != before["master-0"])[1], True)
+    assert ground.pods()["worker-0"]["metadata"]["uid"] == before["worker-0"], "one at a time"
+    ground.memory.inside.busy.add("worker-0")
+    ground.run("master-0")
+    eventually(lambda: (ground.reconcile(), ground.memory.inside.closed)[1], {"worker-0"})
+    ground.start_again()
+    ground.reconcile()
+    assert ground.pods()["worker-0"]["metadata"]["uid"] == before["worker-0"], "its pods have not left yet"
+    ground.memory.inside.busy.clear()
+    eventually(lambda: (ground.reconcile(), ground.pod("worker-0")["metadata"]["uid"] != before["worker-0"])[1], True)
+    ground.run("worker-0")
+    eventually(lambda: (ground.reconcile(), ground.condition("Progressing"))[1], ("False", "Done"))
+    assert ground.memory.inside.closed == set(), "pods may come again"
+    kernels = {container_of(each)["KUBECEPTION_INITRD"] for each in ground.pods().values()}
+    assert kernels == {f"/var/lib/kubeception/images/{'b' * 64}/initrd.zst"}
+
+
+def container_of(pod: Mapping[str, Any]) -> dict[str, str]:
+    vm = next(each for each in pod["spec"]["containers"] if each["name"] == "vm")
+    return {each["name"]: each.get("value", "") for each in vm["env"]}
+
+
+def test_a_system_that_nobody_serves_is_said_and_not_done(ground: Ground) -> None:
+    ground.create(os="testbed-9")
+    with pytest.raises(KubeceptionError, match=r"spec.os: there is no image 'testbed-9' of v1.20.2, but testbed-1, testbed-2"):
+        ground.reconcile()
+    assert ground.deployments() == {}
+
+
+def pod_on(ground: Ground, node: str, name: str, **metadata: Any) -> None:
+    eventually(lambda: ground.api.get("/api/v1/namespaces/default/serviceaccounts/default") is not None, True)
+    container = {"name": "one", "image": "kubeception.local/pause:3.2"}
+    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container]} | {
+        "automountServiceAccountToken": False
+    }
+    known = {"name": name, "namespace": "default", **metadata}
+    assert ground.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": known, "spec": spec})
+
+
+def daemon_set(ground: Ground) -> dict[str, str]:
+    """One that is there, as an owner: what belongs to none is collected."""
+    labels = {"of": ground.name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "one", "image": "kubeception.local/pause:3.2"}]}}
+    known = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": ground.name, "namespace": "default"}}
+    assert ground.api.create(known | {"spec": {"selector": {"matchLabels": labels}, "template": template}})
+    made = ground.api.get(f"/apis/apps/v1/namespaces/default/daemonsets/{ground.name}")
+    assert made
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": ground.name, "uid": made["metadata"]["uid"]}
+
+
+def test_a_node_is_closed_its_pods_leave_and_it_is_opened_again(ground: Ground) -> None:
+    node, api = f"worker-{ground.name}", ground.api
+    path = f"/api/v1/nodes/{node}"
+    assert api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    owner = daemon_set(ground)
+    pod_on(ground, node, f"{ground.name}-goes")
+    pod_on(ground, node, f"{ground.name}-stays", ownerReferences=[owner])
+    try:
+        moment = datetime.now(UTC)
+        assert not upgrading.drained(api, node, moment)
+        eventually(lambda: upgrading.drained(api, node, moment), True)
+        there = {each["metadata"]["name"] for each in api.list("/api/v1/pods", fields={"spec.nodeName": node})}
+        assert there == {f"{ground.name}-stays"}
+        assert (api.get(path) or {})["spec"]["unschedulable"] is True
+        upgrading.admit(api, {"another"})
+        assert (api.get(path) or {})["spec"]["unschedulable"] is True
+        upgrading.admit(api, {node})
+        found = api.get(path)
+        assert found
+        assert "unschedulable" not in found["spec"]
+        assert upgrading.DRAINED not in {**found["metadata"].get("labels", {}), **found["metadata"].get("annotations", {})}
+    finally:
+        api.delete(path, (api.get(path) or {})["metadata"]["uid"])
+
+
+def test_a_node_that_a_person_has_closed_stays_closed(ground: Ground) -> None:
+    node, api = f"worker-{ground.name}", ground.api
+    path = f"/api/v1/nodes/{node}"
+    assert api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}, "spec": {"unschedulable": True}})
+    try:
+        upgrading.admit(api, {node})
+        assert upgrading.drained(api, node, datetime.now(UTC))
+        upgrading.admit(api, {node})
+        assert (api.get(path) or {})["spec"]["unschedulable"] is True
+        assert upgrading.DRAINED not in (api.get(path) or {})["metadata"].get("labels", {})
+    finally:
+        api.delete(path, (api.get(path) or {})["metadata"]["uid"])
+
+
+def test_pods_that_do_not_leave_have_five_minutes(ground: Ground) -> None:
+    node, api, moment = f"worker-{ground.name}", ground.api, datetime.now(UTC)
+    assert api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    mark = {"finalizers": ["kubeception.io/test"]}
+    pod_on(ground, node, f"{ground.name}-hangs", **mark)
+    path = f"/api/v1/namespaces/default/pods/{ground.name}-hangs"
+    try:
+        assert not upgrading.drained(api, node, moment)
+        assert not upgrading.drained(api, node, moment + timedelta(seconds=upgrading.DRAIN_SECONDS - 1))
+        assert upgrading.drained(api, node, moment + timedelta(seconds=upgrading.DRAIN_SECONDS + 1))
+    finally:
+        api.merge(path, {"metadata": {"finalizers": None}})
+        api.delete(f"/api/v1/nodes/{node}", (api.get(f"/api/v1/nodes/{node}") or {})["metadata"]["uid"])
 
 
 # Doors that are shut

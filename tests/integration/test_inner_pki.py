@@ -4,6 +4,8 @@ import json
 import logging
 import re
 import secrets
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +23,8 @@ from requests import ConnectionError as Disconnected
 
 from kubeception_sim.agents.issue import __main__ as agent
 from kubeception_sim.agents.issue.openbao import Away, OpenBao
-from kubeception_sim.agents.issue.step import Place, issue
+from kubeception_sim.agents.issue.record import Record
+from kubeception_sim.agents.issue.step import Place, issue, renew
 from kubeception_sim.agents.issue.wanted import Wanted
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.inner.allocation import Vm, machines, names
@@ -157,7 +160,7 @@ def test_a_machine_gets_its_certificates_and_its_token_ends(site: Site, known: K
     for name, vm in known.vms.items():
         pod = Pod(tmp_path, site, known, name)
         assert pod.start() == 0
-        assert pod.made() == {"config.ign"}
+        assert pod.made() == {"config.ign", "issued.json"}
         assert (pod.root / "run/config/config.ign").stat().st_mode & 0o777 == 0o400
         assert {"/etc/kubernetes/pki/apiserver.key", "/etc/kubernetes/pki/sa.key"} <= pod.files().keys() or vm.role is Role.WORKER
         assert ("/etc/kubernetes/pki/signer.key" in pod.files()) == (vm.role is Role.MASTER)
@@ -389,7 +392,7 @@ def test_a_step_that_was_killed_goes_on_with_the_token_that_it_has(site: Site, k
     with pytest.raises(Killed):
         issue(pod.place(), pod.wanted(), bao, killed)
     assert pod.made() == {"token"}
-    assert (pod.start(), pod.made()) == (0, {"config.ign"})
+    assert (pod.start(), pod.made()) == (0, {"config.ign", "issued.json"})
 
 
 def test_a_kept_token_that_has_ended_gives_way_to_a_new_one(site: Site, known: Known, tmp_path: Path) -> None:
@@ -398,7 +401,7 @@ def test_a_kept_token_that_has_ended_gives_way_to_a_new_one(site: Site, known: K
     pod.write("run/config/token", token)
     site.root.ask(lambda client: client.auth.token.revoke_self(), token)
     assert (pod.start(), pod.made()) == (agent.FAILED, set())
-    assert (pod.start(), pod.made()) == (0, {"config.ign"})
+    assert (pod.start(), pod.made()) == (0, {"config.ign", "issued.json"})
 
 
 def test_a_refusal_is_told_and_leaves_the_token_for_when_it_is_mended(
@@ -425,7 +428,7 @@ def test_a_sealed_openbao_is_waited_for(site: Site, known: Known, tmp_path: Path
     site.server.ask(lambda client: client.sys.seal())
     issue(pod.place(), pod.wanted(), bao, lambda role, values, pairs: b"{}")
     assert waited
-    assert pod.made() == {"config.ign"}
+    assert pod.made() == {"config.ign", "issued.json"}
 
 
 def test_an_openbao_that_stays_away_is_told_with_what_it_said(site: Site, known: Known, tmp_path: Path) -> None:
@@ -466,3 +469,92 @@ def test_an_openbao_that_does_not_answer_is_told(site: Site) -> None:
     away = ClusterPki(replace(site.controller, url="https://127.0.0.1:1"), DOMAIN, lambda what, done: None)
     with pytest.raises(HarnessError, match="does not answer"):
         away.drop("x")
+
+
+def serials(pod: Pod) -> dict[str, str]:
+    """What differs between two issues: the files of the config that hold certificates and keys."""
+    return {path: text for path, text in pod.files().items() if path.endswith((".crt", ".key"))}
+
+
+def test_a_machine_that_runs_gets_other_certificates_by_another_token(site: Site, known: Known, tmp_path: Path) -> None:
+    pod = Pod(tmp_path, site, known, "worker-0")
+    bao = OpenBao(known.issuer.url, Path(pod.environment["BAO_CACERT"]), NAMESPACE, patience=5)
+    assert pod.start() == 0
+    first, before = Record.read(pod.place().record), serials(pod)
+    assert first
+    assert first.rotation == ""
+    assert first.until - first.made == pytest.approx(30 * 86400, abs=120)
+    assert not renew(pod.place(), pod.wanted(), bao, agent._of_role), "its own token was opened once already"
+
+    pod.write("run/token/wrapped", site.pki.token(known.cluster, known.vms["worker-0"]).token)
+    pod.write("run/token/rotation", "spring")
+    assert renew(pod.place(), pod.wanted(), bao, agent._of_role)
+    second, after = Record.read(pod.place().record), serials(pod)
+    assert second
+    assert (second.rotation, second.refused) == ("spring", 0)
+    assert second.wrapper != first.wrapper
+    assert {path for path in after if after[path] != before[path]} == {
+        f"/etc/kubernetes/kube-proxy/client.{end}" for end in ("crt", "key")
+    }
+    assert pod.made() == {"config.ign", "issued.json"}, "no token is kept"
+    assert not renew(pod.place(), pod.wanted(), bao, agent._of_role)
+
+
+def test_a_renewal_whose_token_was_stolen_is_told_once_and_changes_nothing(site: Site, known: Known, tmp_path: Path) -> None:
+    pod = Pod(tmp_path, site, known, "worker-0")
+    bao = OpenBao(known.issuer.url, Path(pod.environment["BAO_CACERT"]), NAMESPACE, patience=5)
+    assert pod.start() == 0
+    before, first = serials(pod), Record.read(pod.place().record)
+    wrapped = site.pki.token(known.cluster, known.vms["worker-0"]).token
+    site.root.ask(lambda client: client.sys.unwrap(), wrapped)
+    pod.write("run/token/wrapped", wrapped)
+    assert renew(pod.place(), pod.wanted(), bao, agent._of_role)
+    told = Record.read(pod.place().record)
+    assert first
+    assert told
+    assert told.refused >= first.made
+    assert "used by somebody else" in told.why
+    assert (told.rotation, told.made, told.until, serials(pod)) == (first.rotation, first.made, first.until, before)
+    assert not renew(pod.place(), pod.wanted(), bao, agent._of_role), "the same wrapper is not asked about again"
+    pod.write("run/token/wrapped", site.pki.token(known.cluster, known.vms["worker-0"]).token)
+    assert renew(pod.place(), pod.wanted(), bao, agent._of_role)
+    assert serials(pod) != before
+
+
+def test_a_renewal_that_was_killed_goes_on_with_the_token_that_it_has(site: Site, known: Known, tmp_path: Path) -> None:
+    pod = Pod(tmp_path, site, known, "worker-0")
+    bao = OpenBao(known.issuer.url, Path(pod.environment["BAO_CACERT"]), NAMESPACE, patience=5)
+    assert pod.start() == 0
+    pod.write("run/token/wrapped", site.pki.token(known.cluster, known.vms["worker-0"]).token)
+    pod.write("run/token/rotation", "spring")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> bytes:
+        raise Killed
+
+    with pytest.raises(Killed):
+        renew(pod.place(), pod.wanted(), bao, killed)
+    assert renew(pod.place(), pod.wanted(), bao, agent._of_role)
+    found = Record.read(pod.place().record)
+    assert found
+    assert (found.rotation, found.refused) == ("spring", 0)
+    assert not renew(pod.place(), pod.wanted(), bao, agent._of_role)
+
+
+def test_beside_a_machine_it_waits_for_tokens_until_it_is_ended(site: Site, known: Known, tmp_path: Path) -> None:
+    pod, stop = Pod(tmp_path, site, known, "worker-0"), threading.Event()
+    assert pod.start() == 0
+    before = serials(pod)
+    thread = threading.Thread(target=agent.renew_all, args=(pod.environment, stop), kwargs={"root": pod.root, "patience": 5})
+    thread.start()
+    try:
+        pod.write("run/token/wrapped", site.pki.token(known.cluster, known.vms["worker-0"]).token)
+        until = time.monotonic() + 30
+        while serials(pod) == before:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        stop.set()
+        thread.join()

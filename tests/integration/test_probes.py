@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,9 @@ import pytest
 import trustme
 
 from kubeception_sim.checks import probes
+from kubeception_sim.checks.handshakes import Entrance, HandshakeProbe
 from kubeception_sim.checks.probes import ApiProbe, Attempt, WritesProbe, gaps
+from kubeception_sim.errors import HarnessError
 from kubeception_sim.giantnetes.door import Door
 from kubeception_sim.model.results import Gap
 
@@ -216,3 +218,37 @@ def test_what_was_not_acknowledged_may_be_missing(door: Door, api: Api) -> None:
 )
 def test_a_gap_is_between_two_successes(attempts: list[tuple[float, bool]], expected: tuple[Gap, ...]) -> None:
     assert gaps([Attempt(at, at, "" if good else "broken") for at, good in attempts], now=10) == expected
+
+
+@pytest.fixture
+def entrance(api: Api, authority: trustme.CA, tmp_path: Path) -> Entrance:
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    return Entrance(Door(lambda: socket.socket(), LOOPBACK, api.port, tmp_path / "ca.crt"), LOOPBACK)
+
+
+def test_a_handshake_counts_and_tells_which_certificate_was_shown(api: Api, entrance: Entrance) -> None:
+    with HandshakeProbe("shakes", entrance, 0.01, monotonic) as probe:
+        assert probe.steady(0.2, monotonic() + 20)
+    assert (probe.result().failures, probe.serials) == (0, {entrance.serial()})
+    seen = probe.result().attempts
+    probe.end()
+    assert probe.result().attempts == seen
+
+
+def test_a_certificate_of_another_name_or_of_another_authority_is_a_failure(api: Api, entrance: Entrance, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.crt")
+    stranger = replace(entrance, door=replace(entrance.door, ca=tmp_path / "other.crt"))
+    for wrong in (stranger, replace(entrance, name="api.blue.k8s.example")):
+        with HandshakeProbe("shakes", wrong, 0.01, monotonic) as probe:
+            assert not probe.steady(0.1, monotonic() + 1)
+        assert probe.result().failures == probe.result().attempts
+        assert "certificate verify failed" in probe.result().problem
+        with pytest.raises(HarnessError, match="no handshake with"):
+            wrong.serial()
+
+
+def test_an_answer_that_is_none_is_a_failure_after_a_good_handshake(api: Api, entrance: Entrance) -> None:
+    api.well.clear()
+    with HandshakeProbe("shakes", entrance, 0.01, monotonic) as probe:
+        assert not probe.steady(0.1, monotonic() + 1)
+    assert probe.result().problem == "GET /readyz: 500"

@@ -64,7 +64,7 @@ def test_it_overwrites_no_file_of_the_testbed() -> None:
 def test_every_program_a_unit_starts_is_in_the_recipe() -> None:
     units = [path.read_text() for path in recipe.files(node.HERE) if path.suffix in {".service", ".conf"}]
     started = {program for text in units for program in re.findall(r"=(/usr/libexec/\S+)", text)}
-    assert started == {"/usr/libexec/testbed/images"}
+    assert started == {"/usr/libexec/testbed/files", "/usr/libexec/testbed/images"}
     assert started <= {"/" + name.removeprefix("root/") for name in ADDED}
 
 

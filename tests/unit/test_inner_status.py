@@ -326,7 +326,9 @@ def test_a_cluster_that_is_gone_is_forgotten() -> None:
 SETTINGS: dict[str, Any] = {
     "openbao": {"url": "https://10.77.0.1:8200", "ca": "bao.crt", "token": "bao"},
     "network": {"address": "10.97.0.11", "ca": "net.crt", "password": "net"},
-    "guests": {"v1.20.2": {"url": "http://10.77.0.1:4081/x", "kernel": "a" * 64, "initrd": "b" * 64, "rootfs": "c" * 64}},
+    "guests": {
+        "v1.20.2": {"testbed-1": {"url": "http://10.77.0.1:4081/x", "kernel": "a" * 64, "initrd": "b" * 64, "rootfs": "c" * 64}}
+    },
     "vm_image": "vm:1",
     "addons_image": "base:1",
     "etcd_image": "etcd:3",

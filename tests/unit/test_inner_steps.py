@@ -84,3 +84,44 @@ def test_what_is_missing_is_told_once() -> None:
         vms=({"name": "master-0", "phase": "Ready"}, {"name": "worker-0", "phase": "Booting"}),
     )
     assert unready(found) == "worker-0 Booting; worker-0: Booting"
+
+
+ROTATE = "  - {do: cluster-rotate, cluster: a, to: spring, within: 5m}\n"
+UPGRADE = "  - {do: cluster-upgrade, cluster: a, os: testbed-2, interrupted: true, within: 12m}\n"
+PROBE = "  - {do: probe, name: shakes, kind: handshakes, cluster: a}\n"
+END = "  - {do: probe-end, probe: shakes}\n"
+TWO = "clusters: true, systems: [testbed-1, testbed-2]"
+
+
+def test_a_cluster_has_a_life() -> None:
+    text = SCENARIO.replace("OUTER", TWO).replace("STEPS", CREATE + READY + PROBE + ROTATE + END + UPGRADE)
+    shown = [" ".join(line.split()[1:]) for line in str(plan(parse(text, "inner.yaml"))).splitlines()]
+    assert "cluster-rotate a to spring within 5m" in shown
+    assert "cluster-upgrade a to testbed-2, the controller killed within 12m" in shown
+    assert "probe shakes: handshakes of a every 100ms" in shown
+    assert "probe-end shakes" in shown
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (ROTATE, "no cluster 'a' at this point"),
+        (UPGRADE, "no cluster 'a' at this point"),
+        (PROBE, "no cluster 'a' at this point"),
+        (CREATE + PROBE.replace(", cluster: a", ""), "a cluster must be named"),
+        (CREATE + PROBE.replace("handshakes", "api"), "no cluster can be named"),
+        (CREATE + END, "no probe 'shakes' runs at this point"),
+        (CREATE + PROBE + END + "  - {do: settle, probe: shakes, within: 1m}\n", "no probe 'shakes' runs at this point"),
+    ],
+)
+def test_what_lives_is_there(steps: str, said: str) -> None:
+    (problem,) = problems(steps, outer=TWO)
+    assert said in problem
+
+
+def test_only_a_system_that_is_served_can_be_upgraded_to() -> None:
+    (problem,) = problems(CREATE + UPGRADE)
+    assert "no system 'testbed-2' is served (outer: {systems: [testbed-1, testbed-2]})" in problem
+    for listed in ("[]", "[a, a]", "[A]"):
+        (problem,) = problems(CREATE, outer=f"clusters: true, systems: {listed}")
+        assert "must be names of small letters" in problem

@@ -139,7 +139,7 @@ def test_an_image_server_with_a_name_is_refused() -> None:
     _, facts = of(BLUE)
     guest = GuestImage("http://mayu/images/node", "a", "b", "c")
     with pytest.raises(BadInput, match="mayu"):
-        shared(BLUE, replace(facts, giantnetes=replace(GIANTNETES, guests={"v1.20.2": guest})))
+        shared(BLUE, replace(facts, giantnetes=replace(GIANTNETES, guests={"v1.20.2": {"testbed-1": guest}})))
 
 
 def test_a_secret_without_its_token_has_no_data() -> None:

@@ -40,7 +40,7 @@ MASTER = WORKER | {
     "KUBECEPTION_ETCD_DISK": "/var/lib/kubeception/clusters/blue/master-0/etcd.img",
     "KUBECEPTION_ETCD_DISK_SIZE": "2048",
 }
-LINES = Lines(monitor=10, console=11, stages=12, power=13)
+LINES = Lines(monitor=10, console=11, stages=12, power=13, files=14)
 
 
 @pytest.mark.parametrize(("name", "environment"), [("master", MASTER), ("worker", WORKER)])

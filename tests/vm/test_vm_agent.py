@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import select
 import shutil
 import signal
@@ -16,11 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from kubeception_sim.agents.issue.record import RECORD, Record
 from kubeception_sim.agents.vm.command import STAGE_PORT
 from kubeception_sim.artifacts import node, testbed
+from kubeception_sim.artifacts.node import systems
 from kubeception_sim.artifacts.store import default_cache
 from kubeception_sim.errors import MissingTool
 from kubeception_sim.run import Process, require, run, spawn
@@ -31,7 +35,7 @@ SOURCE = Path(__file__).parents[2]
 USER = 64055
 BOOT_SECONDS = 240.0
 END_SECONDS = 90.0
-POWER = "kubeception-power.service"
+POWER, FILES = "kubeception-power.service", "kubeception-files.service"
 # A loopback address of this process alone: no other test can hold its port.
 ADDRESS = f"127.79.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
 URL = f"http://{ADDRESS}:9080"
@@ -45,12 +49,12 @@ class Place:
     folder: Path
     environment: dict[str, str]
 
-    def configure(self, *units: dict[str, Any]) -> None:
-        """Write the Ignition config: these units, the node image's own for the power port, and the module of ports."""
+    def configure(self, *units: dict[str, Any], files: tuple[dict[str, Any], ...] = ()) -> None:
+        """Write the Ignition config: these units and files, and the module of ports."""
         file = {"path": "/etc/modules-load.d/ports.conf", "contents": {"source": "data:,virtio_console%0A"}}
         config = {
             "ignition": {"version": "3.3.0"},
-            "storage": {"files": [file | {"mode": 0o644}]},
+            "storage": {"files": [file | {"mode": 0o644}, *files]},
             "systemd": {"units": list(units)},
         }
         path = self.folder / "config.ign"
@@ -79,7 +83,26 @@ def says(word: str) -> dict[str, Any]:
 
 def power() -> dict[str, Any]:
     """The unit of the node image that listens for the word to power off."""
-    return {"name": POWER, "enabled": True, "contents": (node.HERE / "root/etc/systemd/system" / POWER).read_text()}
+    return of_node(POWER)
+
+
+def of_node(unit: str) -> dict[str, Any]:
+    """A unit of the node image."""
+    return {"name": unit, "enabled": True, "contents": (node.HERE / "root/etc/systemd/system" / unit).read_text()}
+
+
+def file(path: str, text: str, mode: int = 0o644) -> dict[str, Any]:
+    """A file of an Ignition config."""
+    return {"path": path, "mode": mode, "overwrite": True, "contents": {"source": f"data:,{quote(text)}"}}
+
+
+def looks() -> dict[str, Any]:
+    """A unit that has a file mounted, as a static pod has a certificate, and tells what it sees there, once it is another."""
+    mount = "touch /run/seen; mount --bind /etc/one.crt /run/seen"
+    command = f"{mount}; until grep two /run/seen; do sleep 0.5; done; cat /etc/os-release"
+    service = ("[Service]", f"ExecStart=/bin/sh -c '{command}'", "StandardOutput=tty", "TTYPath=/dev/ttyS0")
+    install = ("[Install]", "WantedBy=multi-user.target", "")
+    return {"name": "looks.service", "enabled": True, "contents": "\n".join((*service, *install))}
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +211,35 @@ def test_a_machine_boots_says_that_it_runs_and_is_powered_off(place: Place, tmp_
     assert "it does not power off" not in said
     assert 'LABEL="etcd"' in said  # the disk, as the guest found it
     assert 'TYPE="ext4"' in said
+
+
+def test_a_machine_that_runs_gets_new_files(image: testbed.Image, place: Place, tmp_path: Path) -> None:
+    system = systems.ensure(default_cache(), image, "testbed-2", lambda *_: None)
+    initrd = place.folder / "initrd"
+    shutil.copyfile(system.initrd, initrd)
+    place.environment["KUBECEPTION_INITRD"] = str(initrd)
+    taker = file("/usr/libexec/testbed/files", (node.HERE / "root/usr/libexec/testbed/files").read_text(), 0o755)
+    units = (says("running"), power(), of_node(FILES), looks())
+    place.configure(*units, files=(taker, file("/etc/one.crt", "one\n")))
+    record = place.folder / RECORD
+    record.write_bytes(Record("", 1, 100).text())
+    record.chmod(0o644)
+    with started(place, tmp_path / "log") as agent:
+        wait_for(agent, "/readyz", 200)
+        assert json.loads(ask("/certificates")[1])["rotation"] == ""
+        place.configure(*units, files=(taker, file("/etc/one.crt", "two\n")))
+        record.write_bytes(Record("spring", 2, 200).text())
+        deadline = time.monotonic() + END_SECONDS
+        while (page := json.loads(ask("/certificates")[1]))["rotation"] != "spring":
+            assert time.monotonic() < deadline, f"{page}\n{agent.tail()}"
+            time.sleep(0.2)
+        while "PRETTY_NAME" not in agent.log.read_text():
+            assert time.monotonic() < deadline, agent.tail()
+            time.sleep(0.2)
+        assert ask("/readyz")[0] == 200
+    said = agent.log.read_text()
+    assert re.search(r"^two\r?$", said, re.MULTILINE), "who had the file mounted sees the new one"
+    assert f'PRETTY_NAME="{systems.pretty("testbed-2")}"' in said
 
 
 def test_a_machine_that_dies_is_an_error(place: Place, tmp_path: Path) -> None:

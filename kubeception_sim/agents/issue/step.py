@@ -9,17 +9,19 @@ of this machine.
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubeception_sim.agents.issue.openbao import Away, OpenBao, Refused
+from kubeception_sim.agents.issue.record import RECORD, Record, fingerprint
 from kubeception_sim.agents.issue.wanted import Wanted
 
 _log = logging.getLogger(__name__)
 
-CONFIG, KEPT = "config.ign", "token"
+CONFIG, KEPT, ROTATION = "config.ign", "token", "rotation"
 _BAD_REQUEST, _FORBIDDEN = 400, 403
 
 Pairs = Mapping[str, Mapping[str, str]]
@@ -53,25 +55,63 @@ class Place:
         """The token, out of its wrapper."""
         return self.made / KEPT
 
+    @property
+    def record(self) -> Path:
+        """What is said of the config's certificates."""
+        return self.made / RECORD
+
+    def given(self) -> tuple[str, str]:
+        """The wrapped token and the rotation that it is for, each empty where there is none."""
+        # The kubelet replaces the folder as a whole: both are of the same one.
+        wrapped = self.wrapped.resolve()
+        found = (each.read_text().strip() if each.exists() else "" for each in (wrapped, wrapped.with_name(ROTATION)))
+        return next(found), next(found)
+
 
 def issue(place: Place, wanted: Wanted, bao: OpenBao, render: Render) -> None:
     """Leave the config in its place, and no token. Nothing is asked for when it is there already.
 
     Raises Stolen, Spent, Refused and Away; ValueError and OSError for files that are not as they should be.
     """
-    if place.config.exists():
+    if place.config.exists() and place.record.exists():
         _log.info("%s is there", place.config)
     else:
-        values = json.loads(place.values.read_text())
-        token = _token(place, wanted, bao)
-        try:
-            secrets = [_secret(bao, token, path) for path in wanted.secrets]
-            pairs = {each.name: _pair(bao, token, each.path, each.body) for each in wanted.certificates}
-        except Refused as error:
-            raise _about_token(place, bao, token, error) from error
-        write(place.config, render(wanted.role, with_secrets(values, secrets), pairs))
-        _log.info("%s is written", place.config)
+        certify(place, wanted, bao, render)
     _end_token(place, bao)
+
+
+def renew(place: Place, wanted: Wanted, bao: OpenBao, render: Render) -> bool:
+    """Have the config of a machine that has one made anew, if there is a wrapper that was not opened here yet, or a token is
+    kept. Whether there was. A wrapper that somebody else has opened is told in the record. Raises as `issue` does, but Stolen."""
+    before, (wrapped, _) = Record.read(place.record) or Record(), place.given()
+    mark = fingerprint(wrapped)
+    if not place.kept.exists() and (not wrapped or mark == before.wrapper):
+        return False
+    try:
+        certify(place, wanted, bao, render)
+    except Stolen as error:
+        _log.error("ALARM: %s", error)
+        told = Record(before.rotation, before.made, before.until, mark, int(time.time()), str(error))
+        write(place.record, told.text())
+    _end_token(place, bao)
+    return True
+
+
+def certify(place: Place, wanted: Wanted, bao: OpenBao, render: Render) -> None:
+    """A token, the certificates that it is good for, the config and its record. Raises as `issue` does."""
+    values, made = json.loads(place.values.read_text()), int(time.time())
+    wrapped, rotation = place.given()
+    token = _token(place, wrapped, wanted, bao)
+    try:
+        secrets = [_secret(bao, token, path) for path in wanted.secrets]
+        issued = {each.name: _issued(bao, token, each.path, each.body) for each in wanted.certificates}
+    except Refused as error:
+        raise _about_token(place, bao, token, error) from error
+    pairs = {name: _pair(each) for name, each in issued.items()}
+    write(place.config, render(wanted.role, with_secrets(values, secrets), pairs))
+    until = min((int(each["expiration"]) for each in issued.values()), default=0)
+    write(place.record, Record(rotation, made, until, fingerprint(wrapped)).text())
+    _log.info("%s is written", place.config)
 
 
 def with_secrets(values: Mapping[str, Any], secrets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -92,11 +132,12 @@ def write(path: Path, content: bytes) -> None:
     draft.rename(path)
 
 
-def _token(place: Place, wanted: Wanted, bao: OpenBao) -> str:
+def _token(place: Place, wrapped: str, wanted: Wanted, bao: OpenBao) -> str:
     if place.kept.exists():
         _log.info("going on with the token of an earlier start")
         return place.kept.read_text()
-    wrapped = place.wrapped.read_text().strip()
+    if not wrapped:
+        raise FileNotFoundError(f"there is no token in {place.wrapped}")
     try:
         made_by = bao.ask("POST", "sys/wrapping/lookup", wrapped, {"token": wrapped})["data"]["creation_path"]
         if made_by != wanted.creation_path:
@@ -116,9 +157,13 @@ def _secret(bao: OpenBao, token: str, path: str) -> Mapping[str, Any]:
     return found
 
 
-def _pair(bao: OpenBao, token: str, path: str, body: Mapping[str, str]) -> Mapping[str, str]:
-    data = bao.ask("POST", path, token, body)["data"]
+def _issued(bao: OpenBao, token: str, path: str, body: Mapping[str, str]) -> Mapping[str, Any]:
+    data: Mapping[str, Any] = bao.ask("POST", path, token, body)["data"]
     _log.info("issued %s, serial %s", path, data["serial_number"])
+    return data
+
+
+def _pair(data: Mapping[str, Any]) -> Mapping[str, str]:
     return {"cert": f"{data['certificate'].rstrip()}\n", "key": f"{data['private_key'].rstrip()}\n"}
 
 

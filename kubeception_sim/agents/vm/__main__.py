@@ -1,7 +1,8 @@
 """`python -m kubeception_sim.agents.vm`: a machine, from its start to its end.
 
 What it is, is in the environment (machine.py). Its console comes out here, on stdout; HTTP is on --health (:9080):
-/healthz (QEMU answers), /readyz (the guest has said that it runs), /stages (JSON: stage -> seconds of CLOCK_MONOTONIC), /metrics.
+/healthz (QEMU answers), /readyz (the guest has said that it runs), /stages (JSON: stage -> seconds of CLOCK_MONOTONIC), /metrics,
+/certificates (JSON: what the guest has of agents/issue/record.py).
 
 SIGTERM powers the machine off, and then the exit code is 0. It is 1 when the machine cannot start, or has ended without having
 been asked to: why is told on stderr and is the container's termination message (`kubectl describe pod`).
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             disk.ensure(found.disk)
         with Guest(found, _say) as guest:
             return _watched(guest, asked, (options.address, options.health))
-    except (machine.Unfit, disk.DiskFailed, GuestFailed, OSError) as error:
+    except (machine.Unfit, disk.DiskFailed, GuestFailed, OSError, ValueError) as error:
         return _ended(str(error))
 
 
@@ -52,9 +53,11 @@ def _watched(guest: Guest, asked: int, address: tuple[str, int]) -> int:
         lambda: guest.stages.problem,
         guest.metrics,
         sick=guest.sick,
-        pages={"/stages": lambda: guest.stages.reached.copy()},
+        pages={"/stages": lambda: guest.stages.reached.copy(), "/certificates": guest.renewal.page},
     ) as health:
+        stop = threading.Event()
         threading.Thread(target=health.serve_forever, name="health", daemon=True).start()
+        threading.Thread(target=guest.renewal.run, args=(stop,), name="renewal", daemon=True).start()
         try:
             poller = select.poll()
             for descriptor in (asked, guest.ended):
@@ -65,6 +68,7 @@ def _watched(guest: Guest, asked: int, address: tuple[str, int]) -> int:
             guest.stop(guest.machine.grace)
             return 0
         finally:
+            stop.set()
             health.shutdown()
 
 

@@ -15,7 +15,7 @@ from kubeception_sim.agents.vm.machine import Acceleration, Disk, Machine, Place
 
 QEMU = "qemu-system-x86_64"
 IGNITION = "opt/com.coreos/config"
-STAGE_PORT, POWER_PORT = "io.kubeception.stage", "io.kubeception.power"
+STAGE_PORT, POWER_PORT, FILES_PORT = "io.kubeception.stage", "io.kubeception.power", "io.kubeception.files"
 ROOTFS_SERIAL, ETCD_SERIAL = "rootfs", "etcd"
 """The guest finds a disk as /dev/disk/by-id/virtio-SERIAL."""
 
@@ -28,17 +28,18 @@ _ACCELERATION: Mapping[Acceleration, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Lines:
-    """Descriptors of stream sockets that QEMU inherits: its monitor, the serial console, and the guest's two ports."""
+    """Descriptors of stream sockets that QEMU inherits: its monitor, the serial console, and the guest's three ports."""
 
     monitor: int
     console: int
     stages: int
     power: int
+    files: int
 
     @property
     def all(self) -> tuple[int, ...]:
         """For whoever starts QEMU."""
-        return (self.monitor, self.console, self.stages, self.power)
+        return (self.monitor, self.console, self.stages, self.power, self.files)
 
 
 def command_line(machine: Machine, lines: Lines, mtu: int = 0) -> list[str]:
@@ -68,6 +69,7 @@ def command_line(machine: Machine, lines: Lines, mtu: int = 0) -> list[str]:
         *("-device", "virtio-serial-pci"),
         *_serial("stages", lines.stages, "-device", f"virtserialport,chardev=stages,name={STAGE_PORT}"),
         *_serial("power", lines.power, "-device", f"virtserialport,chardev=power,name={POWER_PORT}"),
+        *_serial("files", lines.files, "-device", f"virtserialport,chardev=files,name={FILES_PORT}"),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
     ]
 

@@ -1,7 +1,8 @@
 """A running QEMU: what its guest says, what state it is in, and its end.
 
-QEMU inherits one end of four socket pairs: monitor, console, and the two ports of the guest. The stage port is read, the power
-port is written to: the testbed OS has nobody who listens to a power button, and ACPI's is pressed for systems that have.
+QEMU inherits one end of five socket pairs: monitor, console, and the three ports of the guest. The stage port is read, new files
+go through another (renewal.py), the power port is written to: the testbed OS has nobody who listens to a power button, and ACPI's
+is pressed for systems that have.
 """
 
 import logging
@@ -22,6 +23,7 @@ from kubeception_sim.agents.vm.command import Lines, command_line
 from kubeception_sim.agents.vm.console import Console
 from kubeception_sim.agents.vm.machine import Machine
 from kubeception_sim.agents.vm.qmp import Qmp, QmpError, QmpTimeout
+from kubeception_sim.agents.vm.renewal import Renewal
 from kubeception_sim.agents.vm.stages import FAILED, Stages
 
 _log = logging.getLogger(__name__)
@@ -54,12 +56,14 @@ class Guest:
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        """Start QEMU; returns when its main loop runs. Raises GuestFailed."""
+        """Start QEMU; returns when its main loop runs. Raises GuestFailed, OSError, and ValueError for its config."""
         with ExitStack() as stack:
-            pairs = [socket.socketpair() for _ in range(4)]
+            pairs = [socket.socketpair() for _ in range(5)]
             for near, _ in pairs:
                 stack.callback(near.close)
-            monitor, console, stages, self._power = (near for near, _ in pairs)
+            monitor, console, stages, self._power, files = (near for near, _ in pairs)
+            # Before QEMU reads the same file: what it boots from may be newer, and is then sent once more.
+            self.renewal = Renewal(self.machine.config, files.sendall, lambda: not self.stages.problem)
             try:
                 self._process = self._spawn([far for _, far in pairs])
             finally:
@@ -68,7 +72,7 @@ class Guest:
             stack.callback(self._end)
             self._pidfd = os.pidfd_open(self._process.pid)
             stack.callback(os.close, self._pidfd)
-            for near, hear in ((console, self._hear_console), (stages, self._hear_stages)):
+            for near, hear in ((console, self._hear_console), (stages, self._hear_stages), (files, self.renewal.hear)):
                 self._readers.append(thread := threading.Thread(target=_read, args=(near, hear), daemon=True))
                 thread.start()
             stack.callback(self._read_to_the_end)

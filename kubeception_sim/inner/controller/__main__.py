@@ -34,6 +34,7 @@ from kubeception_sim.inner.controller.handlers import Login, registry
 from kubeception_sim.inner.controller.inside import InsideApi
 from kubeception_sim.inner.controller.passes import Passes
 from kubeception_sim.inner.controller.reconcile import Reconciler
+from kubeception_sim.inner.controller.renewing import AskedPods
 from kubeception_sim.inner.controller.settings import FILE, Settings
 from kubeception_sim.inner.doors import Doors
 from kubeception_sim.inner.store import NetworkEtcd
@@ -115,7 +116,7 @@ def reconciler(settings: Settings, api: Api) -> Reconciler:
         settings.giantnetes(),
     )
     inside = InsideApi(pki.administrator, settings.domain)
-    return Reconciler(api, doors, inside, settings.addons_image, lambda: datetime.now(UTC))
+    return Reconciler(api, doors, inside, settings.addons_image, lambda: datetime.now(UTC), AskedPods(), settings.renew_at)
 
 
 def _chosen(config: KubeConfig) -> SingleConfig:

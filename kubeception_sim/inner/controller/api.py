@@ -47,9 +47,10 @@ class Api:
                 return None
             raise
 
-    def list(self, path: str, labels: Mapping[str, str] | None = None) -> list[Document]:
-        """All objects of a collection that carry the labels."""
-        selector = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+    def list(self, path: str, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None) -> list[Document]:
+        """All objects of a collection that carry the labels, and whose fields are these."""
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        selector = {name: ",".join(f"{key}={each}" for key, each in of.items()) for name, of in selectors.items() if of}
         found: list[Document] = []
         token = ""
         while True:

@@ -8,8 +8,9 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import httpx2
 
 from kubeception_sim.errors import HarnessError
 from kubeception_sim.inner.certificates import ADMIN_HOURS, Administrator
+from kubeception_sim.inner.controller import upgrading
 from kubeception_sim.inner.controller.api import Api, Document
 from kubeception_sim.inner.resource import Cluster
 from kubeception_sim.inner.wanted import fingerprint
@@ -101,6 +103,14 @@ class InsideApi:
         api = self._to(cluster, at)
         if there := api.get(f"{_NODES}/{node}"):
             api.delete(f"{_NODES}/{node}", there["metadata"]["uid"])
+
+    def drained(self, cluster: Cluster, at: IPv4Address, node: str) -> bool:
+        """See `Inside`. Raises HarnessError."""
+        return upgrading.drained(self._to(cluster, at), node, datetime.now(UTC))
+
+    def admit(self, cluster: Cluster, at: IPv4Address, nodes: Collection[str]) -> None:
+        """See `Inside`. Raises HarnessError."""
+        upgrading.admit(self._to(cluster, at), nodes)
 
     def drop(self, uid: str) -> None:
         """Nothing is kept of a cluster that is gone."""

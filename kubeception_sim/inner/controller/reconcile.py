@@ -1,10 +1,11 @@
 """One pass over one cluster: what there is, what is wanted, the difference applied, and what is told of it.
 
-    claims -> homes of disks -> namespace -> network -> authorities -> shared objects -> machines -> tokens -> prune -> add-ons
-    -> status
+    claims -> homes of disks -> namespace -> network -> authorities -> shared objects -> machines -> renewal -> tokens -> prune
+    -> add-ons -> status
 
 Masters are started together, for the members of an etcd need each other to begin; everybody else once all masters run. A machine
-whose template is different is started anew when all others run: one at a time.
+whose template is different is started anew when all others run: one at a time, and a worker when its pods have left. New
+certificates are given to one after the other, while they run (`certifying`).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,29 +15,30 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from kubeception_sim.errors import BadInput, HarnessError, KubeceptionError
-from kubeception_sim.inner import addons, tokens
-from kubeception_sim.inner.allocation import machines
+from kubeception_sim.inner import addons
+from kubeception_sim.inner.allocation import Vm, machines
 from kubeception_sim.inner.controller.api import Api, Document, Refused
+from kubeception_sim.inner.controller.certifying import Certifying
 from kubeception_sim.inner.controller.claims import Claims
 from kubeception_sim.inner.controller.draining import Drain
 from kubeception_sim.inner.controller.leaving import FINALIZER, leave, ours
 from kubeception_sim.inner.controller.observed import CLUSTERS, Observed, collection, key, observe
 from kubeception_sim.inner.controller.placing import Homes
+from kubeception_sim.inner.controller.renewing import When
+from kubeception_sim.inner.controller.settings import RENEW_AT
 from kubeception_sim.inner.controller.telling import rfc3339, tell
 from kubeception_sim.inner.controller.turn import Turn
-from kubeception_sim.inner.doors import Doors, Facts, Inside
-from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Role, Status
+from kubeception_sim.inner.doors import Doors, Facts, Inside, Pods
+from kubeception_sim.inner.resource import About, Cluster, Condition, Phase, Role, Status, VmPhase
 from kubeception_sim.inner.status import READY, Reason, Seen, Verdict, calm, halted, judge, told
 from kubeception_sim.inner.status import Inside as Answers
 from kubeception_sim.inner.wanted import (
     FIXED,
     VM,
-    Start,
     fixed,
     machine,
     namespace,
     shared,
-    token,
 )
 from kubeception_sim.inner.wanted_pod import API_PORT
 
@@ -46,13 +48,16 @@ SETTLED_SECONDS, MOVING_SECONDS = 30.0, 3.0
 
 @dataclass(frozen=True)
 class Reconciler:
-    """`now` is the time in UTC; `addons_image` that of the agents inside."""
+    """`now` is the time in UTC; `addons_image` that of the agents inside. Certificates are renewed after `renew_at` per cent of
+    their life."""
 
     api: Api
     doors: Doors
     inside: Inside
     addons_image: str
     now: Callable[[], datetime]
+    pods: Pods
+    renew_at: int = RENEW_AT
 
     def reconcile(self, name: str) -> float | None:
         """One pass. After how many seconds the next is due; None for a cluster that is gone. Raises KubeceptionError."""
@@ -86,7 +91,8 @@ class Reconciler:
             raise
         status = whole.status()
         tell(self.api, document, status, self.now())
-        is_settled = status.phase in (Phase.RUNNING, Phase.HIBERNATED) and whole.observed.there <= {vm.name for vm in status.vms}
+        is_settled = status.phase in (Phase.RUNNING, Phase.HIBERNATED) and not (whole.seen.behind or whole.seen.renewing)
+        is_settled = is_settled and whole.observed.there <= {vm.name for vm in status.vms}
         return SETTLED_SECONDS if is_settled else MOVING_SECONDS
 
     def _have_finalizer(self, document: Document) -> None:
@@ -125,6 +131,7 @@ class _Pass:
         network = certificates = Verdict(None, Reason.PAUSED)
         self.seen = replace(self.seen, vni=vni, vms=vms, network=network, certificates=certificates)
         self._ask_inside()
+        self.seen = self._certifying().asked(self.seen)
 
     def act(self) -> None:
         """All steps. Raises KubeceptionError."""
@@ -137,24 +144,29 @@ class _Pass:
         vms = homes.have(vms, self.observed)
         self.seen = replace(self.seen, vms=vms, away=homes.away(vms, self.observed))
         self._ask_inside()
+        certifying = self._certifying()
+        self.seen = certifying.asked(self.seen)
         self.at.api.apply(namespace(self.cluster), self.observed.namespace)
         facts = self._facts()
         wanted = [*self._shared(facts), *self._machines(facts)]
-        self._tokens()
+        self.seen = certifying.give(certifying.turn(self.seen))
         self._prune(wanted)
         claims.release(self.observed.there)
         self._furnish()
+
+    def _certifying(self) -> Certifying:
+        return Certifying(self.at.api, self.at.doors.authorities, self.at.pods, self.cluster, self.observed, self._when)
+
+    @property
+    def _when(self) -> When:
+        return When(self.at.renew_at, self.at.now().timestamp())
 
     def _claims(self) -> Claims:
         return Claims(self.at.api, self.cluster, self.observed.claims)
 
     def _check(self) -> None:
         """What cannot be done, before anything is done. Raises BadInput and HarnessError."""
-        guests = self.at.doors.giantnetes.guests
-        if self.cluster.spec.kubernetes not in guests:
-            raise BadInput(
-                f"spec.kubernetes: there is no image of {self.cluster.spec.kubernetes}, but of {', '.join(sorted(guests))}"
-            )
+        self.at.doors.giantnetes.guest(self.cluster)
         found = self.observed.namespace
         if found is None:
             return
@@ -195,36 +207,30 @@ class _Pass:
     def _machines(self, facts: Facts) -> list[Document]:
         """Apply those whose turn it is. All that are wanted, so that no other is pruned."""
         found: list[Document] = []
-        turn = Turn(self.cluster, self.seen, self.observed.deployments)
+        turn = Turn(self.cluster, self.seen, self.observed.deployments, self._drained)
+        behind: list[str] = []
         for vm in self.seen.vms:
             documents = machine(self.cluster, vm, facts)
             if there := self.observed.deployments.get(vm.name):
                 self._drain().call_off(vm.name, there)
             found += documents
+            behind += [vm.name] if turn.is_behind(vm, documents[-1]) else []
             if turn.has_come(vm, documents[-1]):
                 for each in documents:
                     self.at.api.apply(each, self.observed.of(each))
                 self.seen = replace(self.seen, started=self.seen.started | {vm.name})
+        self.seen = replace(self.seen, behind=tuple(behind))
         return found
 
-    def _tokens(self) -> None:
-        for vm in self.seen.vms:
-            there = self.observed.objects.get(("Secret", f"{vm.name}-token"))
-            start = tokens.read(there) if there else None
-            pod, now = self.observed.pods.get(vm.name), self.at.now().timestamp()
-            match tokens.judge(start, pod, now):
-                case tokens.Verdict.MAKE if pod is not None:
-                    wrapped = self.at.doors.authorities.token(self.cluster, vm)
-                    is_renewed = start is not None and start.pod == pod.uid
-                    made = Start(pod.uid, int(now), int(now) + wrapped.seconds, is_renewed, wrapped.token)
-                    self.at.api.apply(token(self.cluster, vm, made))
-                case tokens.Verdict.SPEND if start is not None:
-                    self.at.api.apply(token(self.cluster, vm, replace(start, wrapped="")))
-                case tokens.Verdict.ALARM:
-                    text = "its token was used by somebody else, who may have its certificates"
-                    self.seen = replace(self.seen, alarms={**self.seen.alarms, vm.name: text})
-                case _:
-                    pass
+    def _drained(self, vm: Vm) -> bool:
+        """Whether a machine that runs may end. A master has nothing that could go elsewhere."""
+        if vm.role is Role.MASTER or (at := self._master()) is None:
+            return True
+        try:
+            return self.at.inside.drained(self.cluster, at, vm.name)
+        except HarnessError as error:
+            self.seen = replace(self.seen, inside=Answers(self.seen.inside.nodes, _message(error)))
+            return False
 
     def _prune(self, wanted: list[Document]) -> None:
         """What is no longer wanted. What a machine runs with stays as long as the machine does."""
@@ -265,6 +271,8 @@ class _Pass:
             self.at.inside.apply(self.cluster, at, addons.objects(self.cluster, self.seen.vms, self.at.addons_image))
             for name in sorted(set(nodes) - wanted):
                 self.at.inside.forget(self.cluster, at, name)
+            well = (vm.name for vm in self.seen.vms if self.seen.phase(self.cluster, vm) is VmPhase.READY)
+            self.at.inside.admit(self.cluster, at, {*well} - {*self.seen.behind})
         except HarnessError as error:
             self.seen = replace(self.seen, inside=Answers(nodes, _message(error), Reason.ADDONS))
 

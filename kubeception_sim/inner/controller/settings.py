@@ -3,16 +3,18 @@
     openbao: {url: "https://10.77.0.1:8200", ca: openbao-ca.crt, token: openbao-token}
     network: {address: 10.97.0.11, ca: network-ca.crt, password: network-password}
     guests:
-      v1.20.2: {url: "http://10.77.0.1:4081/images/node", kernel: SHA256, initrd: SHA256, rootfs: SHA256}
+      v1.20.2:
+        testbed-1: {url: "http://10.77.0.1:4081/images/node", kernel: SHA256, initrd: SHA256, rootfs: SHA256}
     vm_image: kubeception.local/vm:1
     addons_image: kubeception.local/base:1
     etcd_image: kubeception.local/etcd:3.4.23
     accelerator: tcg
     domain: k8s.example
 
-Names of files are relative to the file's own folder: a Secret that is mounted has all of it. `network.url`, `entrance`, and
-`admin_keys` may be missing. `network` is the store's Service (`inner.store`), `addons_image` is of agents inside a cluster, so it
-and `etcd_image` are among the images in what guests boot.
+Names of files are relative to the file's own folder: a Secret that is mounted has all of it. `network.url`, `entrance`,
+`admin_keys` and `renew_at` (after how many per cent of their life certificates are renewed, 66) may be missing. `network` is the
+store's Service (`inner.store`), `addons_image` is of agents inside a cluster, so it and `etcd_image` are among the images in what
+guests boot.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,6 +31,7 @@ from kubeception_sim.inner.doors import Giantnetes, GuestImage
 
 FILE = "settings.json"
 """As the key of a Secret."""
+RENEW_AT = 66
 _TEXT: schema.Schema = {"type": "string"}
 _SHA256: schema.Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
@@ -43,7 +46,10 @@ _SCHEMA = _object(
         "network": _object({"address": _TEXT, "ca": _TEXT, "password": _TEXT}, {"url": _TEXT}),
         "guests": {
             "type": "object",
-            "additionalProperties": _object({"url": _TEXT, "kernel": _SHA256, "initrd": _SHA256, "rootfs": _SHA256}),
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": _object({"url": _TEXT, "kernel": _SHA256, "initrd": _SHA256, "rootfs": _SHA256}),
+            },
         },
         "vm_image": _TEXT,
         "addons_image": _TEXT,
@@ -54,6 +60,7 @@ _SCHEMA = _object(
     {
         "entrance": {"type": "object", "additionalProperties": _TEXT},
         "admin_keys": {"type": "array", "items": _TEXT},
+        "renew_at": {"type": "integer", "minimum": 0, "maximum": 100},
     },
 )
 
@@ -90,11 +97,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Settings:
-    """All of it. `guests` by the version of Kubernetes; `entrance` are labels of the pods that may come in."""
+    """All of it. `guests` by the version of Kubernetes and the name of the image; `renew_at` in per cent; `entrance` are labels
+    of the pods that may come in."""
 
     openbao: OpenBao
     network: Network
-    guests: Mapping[str, GuestImage]
+    guests: Mapping[str, Mapping[str, GuestImage]]
     vm_image: str
     addons_image: str
     etcd_image: str
@@ -102,6 +110,7 @@ class Settings:
     domain: str
     entrance: Mapping[str, str] = field(default_factory=dict)
     admin_keys: tuple[str, ...] = ()
+    renew_at: int = RENEW_AT
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
@@ -130,10 +139,11 @@ class Settings:
         return cls(
             OpenBao(bao["url"], files[0], files[1]),
             Network(address, files[2], files[3], network.get("url", "")),
-            {version: GuestImage(**guest) for version, guest in raw["guests"].items()},
+            {version: {name: GuestImage(**each) for name, each in found.items()} for version, found in raw["guests"].items()},
             **plain,
             entrance=raw.get("entrance", {}),
             admin_keys=tuple(raw.get("admin_keys", ())),
+            renew_at=raw.get("renew_at", RENEW_AT),
         )
 
     def document(self) -> dict[str, Any]:
@@ -142,7 +152,7 @@ class Settings:
         found: dict[str, Any] = {
             "openbao": {"url": bao.url, "ca": bao.ca.name, "token": bao.token.name},
             "network": {"address": str(network.address), "ca": network.ca.name, "password": network.password.name},
-            "guests": {version: asdict(guest) for version, guest in self.guests.items()},
+            "guests": {version: {name: asdict(each) for name, each in found.items()} for version, found in self.guests.items()},
         }
         found["network"] |= {"url": network.url} if network.url else {}
         plain = ("vm_image", "addons_image", "etcd_image", "accelerator", "domain")
@@ -153,6 +163,8 @@ class Settings:
             yield "entrance", dict(self.entrance)
         if self.admin_keys:
             yield "admin_keys", list(self.admin_keys)
+        if self.renew_at != RENEW_AT:
+            yield "renew_at", self.renew_at
 
     def giantnetes(self) -> Giantnetes:
         """The outer cluster, as objects are made of it."""
