@@ -44,7 +44,7 @@ _REQUESTED_OVERHEAD = 256
 # Guests are idle most of the time: a machine asks for a quarter of each processor. What it may have is bounded by its threads,
 # one for each processor; a limit beyond what the node itself may have is refused by the kernel (cgroup v1).
 _CPU_REQUEST = 250
-_BRIDGE_SIZE, _STEP_CPU = 128, 20
+_SIDECAR_SIZE, _STEP_CPU = 128, 20
 
 
 def values_map(vm: Vm) -> str:
@@ -113,7 +113,8 @@ def folder(cluster: Cluster) -> str:
 
 def requested(vm: Vm) -> tuple[int, int]:
     """What a machine asks for of its node: memory in MiB, processors in thousandths; all containers together."""
-    return vm.memory + _REQUESTED_OVERHEAD + _BRIDGE_SIZE // 2, vm.cpus * _CPU_REQUEST + _STEP_CPU
+    # Beside QEMU: the sidecars `bridge` and `renew`, which ask for half of what they may have.
+    return vm.memory + _REQUESTED_OVERHEAD + _SIDECAR_SIZE, vm.cpus * _CPU_REQUEST + 2 * _STEP_CPU
 
 
 def _volumes(cluster: Cluster, vm: Vm) -> Iterable[dict[str, Any]]:
@@ -172,7 +173,7 @@ class _Steps:
             _mount("token", "/run/token", read_only=True),
         ]
         module = ("kubeception_sim.agents.issue", *words)
-        return self._container(name, module, environment, mounts=mounts, security=_user(), size=_step_size(128))
+        return self._container(name, module, environment, mounts=mounts, security=_user(), size=_step_size(_SIDECAR_SIZE))
 
     def vm(self) -> dict[str, Any]:
         mounts = [
@@ -226,7 +227,7 @@ class _Steps:
         mounts = [_mount("store", "/run/network", read_only=True), _mount("tun", _TUN)]
         command = ("kubeception_sim.agents.bridge", verb)
         environment = {"NETWORK_ETCD": self._facts.store.url, "KUBECEPTION_PODS": str(self._cluster.spec.network.pods)}
-        security, size = _root("NET_ADMIN"), _step_size(_BRIDGE_SIZE)
+        security, size = _root("NET_ADMIN"), _step_size(_SIDECAR_SIZE)
         found = self._container(name, command, environment, mounts=mounts, security=security, size=size)
         found["env"].append({"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}})
         return found

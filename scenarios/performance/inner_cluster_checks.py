@@ -12,7 +12,7 @@ import pytest
 CLUSTER = "customera"
 DOMAIN = "customera.clusters.example"
 ENTRANCE, NAMES = "10.77.0.2", "10.77.1.1"
-HELLO = Path(__file__).with_name("helloworld.yaml")
+HELLO = Path(__file__).with_name("helloworld.yml")
 NAMESPACE = f"cluster-{CLUSTER}"
 MACHINES = ["master-0", "worker-0"]
 VM, BRIDGE = "kubeception.io/vm", 9081
