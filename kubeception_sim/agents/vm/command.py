@@ -25,6 +25,18 @@ _ACCELERATION: Mapping[Acceleration, tuple[str, ...]] = {
     Acceleration.TCG: ("-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "qemu64"),
 }
 
+_EMULATED = (
+    # An emulated processor does not guess, and the detours around what others guess are slow there.
+    "mitigations=off",
+    # Its counter is that of the computer below, the same for all of its processors. A kernel that does not believe so asks a
+    # device for the time, and for that a processor waits until QEMU's main loop lets it.
+    "tsc=reliable",
+    # Each timer that is set wakes that loop, too, and programs in Go set thousands a second. By the tick, 250 times a second,
+    # they are served all together.
+    "highres=off",
+    "nohz=off",
+)
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -91,8 +103,7 @@ def kernel_line(place: Place | None, *, emulated: bool = True) -> str:
         "systemd.gpt_auto=0",
         # Ciphers would test themselves at every start of the kernel: on an emulated processor that takes seconds.
         "cryptomgr.notests",
-        # An emulated processor does not guess, and the detours around what others guess are slow there.
-        *(["mitigations=off"] if emulated else []),
+        *(_EMULATED if emulated else ()),
         # A kernel that panics is a machine that has ended.
         "panic=1",
         # The kernel is silent, and each unit has its line: a serial port is slow.
