@@ -115,14 +115,16 @@ def judge(cluster: Cluster, seen: Seen, now: str) -> Status:
     return Status(_phase(cluster, seen, verdicts), conditions, seen.vni, vms, seen.endpoint, cluster.generation)
 
 
-def calm(cluster: Cluster, seen: Seen, now: datetime) -> bool:
-    """Whether add-ons are no burden: every node is Ready, or they have waited for ADDONS_SECONDS since the masters run.
+def calm(cluster: Cluster, now: datetime) -> bool:
+    """Whether add-ons are no burden: the cluster has been told to be Ready, or they have waited for ADDONS_SECONDS since its
+    masters run.
 
     Where processors are scarce, what add-ons do while they start keeps the last machines from becoming Ready.
     """
-    if all(seen.inside.nodes.get(vm.name) for vm in seen.vms):
+    since = {each.about: each.since for each in cluster.conditions if each.truth}
+    if About.READY in since:
         return True
-    runs = next((each.since for each in cluster.conditions if each.about is About.CONTROL_PLANE and each.truth), None)
+    runs = since.get(About.CONTROL_PLANE)
     return runs is not None and (now - datetime.fromisoformat(runs)).total_seconds() >= ADDONS_SECONDS
 
 

@@ -19,7 +19,7 @@ VM, BRIDGE = "kubeception.io/vm", 9081
 TOOLS = "kubeception.local/tools:1"
 ALLOWED = {"CHOWN", "FOWNER", "NET_ADMIN"}
 SECONDS = 3
-PATIENCE = 90.0
+PATIENCE = 300.0
 
 
 def _get(host: Any, arguments: str) -> Any:
@@ -54,7 +54,7 @@ WANTED = {
 
 
 def test_every_condition_is_true(host: Any) -> None:
-    """For a moment at least: on an emulated processor, the API inside may be silent while its last add-ons start."""
+    """For a moment at least: on an emulated processor, the API inside may be silent while add-ons start."""
     deadline = time.monotonic() + PATIENCE
     while (status := _status(host)) != (WANTED, dict.fromkeys(MACHINES, "Ready")):
         assert time.monotonic() < deadline, status

@@ -296,13 +296,15 @@ def test_three_masters_start_together(ground: Ground) -> None:
     assert "worker-0" not in ground.deployments()
 
 
-def test_add_ons_are_applied_inside_once_every_node_is_ready(ground: Ground) -> None:
+def test_add_ons_are_applied_inside_once_the_cluster_is_ready(ground: Ground) -> None:
     ground.create()
     ground.reconcile()
     ground.run("master-0")
     ground.reconcile()
     assert ground.name not in ground.memory.inside.applied
     ground.run("worker-0")
+    ground.reconcile()
+    assert ground.condition("Ready") == ("True", "Ready")
     ground.reconcile()
     kinds = {each["kind"] for each in ground.memory.inside.applied[ground.name]}
     assert {"DaemonSet", "Deployment", "Service"} <= kinds

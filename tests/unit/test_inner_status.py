@@ -119,13 +119,12 @@ def test_a_cluster_without_workers_can_be_ready() -> None:
 
 
 def test_add_ons_wait_for_machines_that_boot_but_not_for_ever() -> None:
-    half = replace(WELL, inside=Inside({"master-0": True}))
+    half = after(judge(BLUE, replace(WELL, inside=Inside({"master-0": True})), NOW))
     since = datetime.fromisoformat(NOW)
-    known = after(judge(BLUE, half, NOW))
-    assert calm(BLUE, WELL, since)
-    assert not calm(BLUE, half, since)
-    assert not calm(known, half, since + timedelta(seconds=ADDONS_SECONDS - 1))
-    assert calm(known, half, since + timedelta(seconds=ADDONS_SECONDS))
+    assert not calm(BLUE, since)
+    assert calm(after(judge(BLUE, WELL, NOW)), since)
+    assert not calm(half, since + timedelta(seconds=ADDONS_SECONDS - 1))
+    assert calm(half, since + timedelta(seconds=ADDONS_SECONDS))
 
 
 def test_what_says_the_same_keeps_its_time_and_is_no_news() -> None:

@@ -92,7 +92,7 @@ class Reconciler:
         status = whole.status()
         tell(self.api, document, status, self.now())
         is_settled = status.phase in (Phase.RUNNING, Phase.HIBERNATED) and not (whole.seen.behind or whole.seen.renewing)
-        is_settled = is_settled and whole.observed.there <= {vm.name for vm in status.vms}
+        is_settled = is_settled and whole.observed.there <= {vm.name for vm in status.vms} and calm(cluster, self.now())
         return SETTLED_SECONDS if is_settled else MOVING_SECONDS
 
     def _have_finalizer(self, document: Document) -> None:
@@ -264,7 +264,7 @@ class _Pass:
     def _furnish(self) -> None:
         """Add-ons, and nodes without a machine, once the API inside answers. That they fail is told, and no reason to end."""
         at, nodes = self._master(), self.seen.inside.nodes
-        if at is None or self.seen.inside.problem or not calm(self.cluster, self.seen, self.at.now()):
+        if at is None or self.seen.inside.problem or not calm(self.cluster, self.at.now()):
             return
         wanted = {vm.name for vm in self.seen.vms} | self.observed.there
         try:
