@@ -17,7 +17,7 @@ demo:
 
 test:
 	@.ci/setup
-	@$(VENV)/pytest -m "unit or integration or net or vm or cluster"
+	@$(VENV)/pytest --durations=30 -m "unit or integration or net or vm or cluster"
 
 check:
 	@.ci/setup
