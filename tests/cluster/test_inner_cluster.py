@@ -1,9 +1,10 @@
-"""The shipped scenario of an inner cluster, run as a person runs it."""
+"""The shipped scenarios of inner clusters, run as a person runs them."""
 
 import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,13 +27,24 @@ def _nothing_is_left_behind() -> Iterator[None]:
     assert not Traces.now(LABS).since(before)
 
 
-def test_a_resource_becomes_a_cluster_in_machines_in_pods(tmp_path: Path) -> None:
-    # Warm: what has to be made once is in the cache before the scenario's clocks start.
+def run(scenario: str, out: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """`kubeception run` and its report. Warm: what has to be made once is in the cache before the scenario's clocks start."""
     outer_image(default_cache(), DEBIAN_VERSION, lambda what, done: None, clusters=True)
     guest_images(DEBIAN_VERSION, ("testbed-1",), lambda what, done: None)
-    words = kubeception("run", ROOT / "scenarios/performance/inner-cluster.yaml", "--out", tmp_path)
+    words = kubeception("run", ROOT / "scenarios" / scenario, "--out", out)
     ran = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
-    report = json.loads((tmp_path / "report.json").read_text())
+    return ran, json.loads((out / "report.json").read_text())
+
+
+def test_nothing_is_left_of_clusters_whose_controller_is_killed(tmp_path: Path) -> None:
+    ran, report = run("isolation/garbage.yaml", tmp_path)
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    assert [step["do"] for step in report["steps"]].count("kill-controller") == 3
+    assert report["steps"][-1]["do"] == "traces-compare"
+
+
+def test_a_resource_becomes_a_cluster_in_machines_in_pods(tmp_path: Path) -> None:
+    ran, report = run("performance/inner-cluster.yaml", tmp_path)
     # How fast it is depends on who else is at work on this computer: a missed budget is reported, and is no failure of this test.
     assert not report.get("error"), ran.stdout[-6000:] + ran.stderr[-2000:]
     assert all(step["ok"] for step in report["steps"]), ran.stdout[-6000:]
@@ -42,5 +54,6 @@ def test_a_resource_becomes_a_cluster_in_machines_in_pods(tmp_path: Path) -> Non
     assert report["verdict"] == ("pass" if ready["ok"] else "fail")
     assert report["accelerator"] in ("tcg", "kvm")
     assert {check["outcome"] for check in report["checks"]} == {"passed"}
-    assert len(report["checks"]) >= 19
+    assert len(report["checks"]) >= 23
+    assert [each["cluster"] for each in report["creations"]] == ["customera"]
     assert [step["do"] for step in report["steps"]][-3:] == ["cluster-create", "cluster-ready", "check"]
