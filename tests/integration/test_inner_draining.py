@@ -99,10 +99,24 @@ def pod(name: str, **metadata: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec}
 
 
+_DAEMON_SET = "/apis/apps/v1/namespaces/default/daemonsets/d"
+
+
+def _daemon_set(api: Api) -> dict[str, Any]:
+    """One that is there, as an owner: what belongs to none is collected. It owns pods of its own labels, and these."""
+    labels = {"app": "daemon"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template, "updateStrategy": {"type": "OnDelete"}}
+    api.create({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d", "namespace": "default"}, "spec": spec})
+    made = api.get(_DAEMON_SET)
+    assert made is not None
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": made["metadata"]["uid"]}
+
+
 @pytest.fixture
 def node(api: Api) -> Iterator[str]:
     """A node with three pods: one of a DaemonSet, one that may go, one that its budget keeps."""
-    daemon = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "1-2-3", "controller": True}
+    daemon = _daemon_set(api)
     api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-9"}})
     budget = {"apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "kept", "namespace": "default"}}
     api.create(budget | {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "kept"}}}})
@@ -110,7 +124,8 @@ def node(api: Api) -> Iterator[str]:
     for each in (pod("free"), pod("kept"), pod("daemon", ownerReferences=[daemon])):
         assert api.create(each)
     yield "worker-9"
-    for path in ("/api/v1/namespaces/default/pods/kept", "/api/v1/namespaces/default/pods/daemon", "/api/v1/nodes/worker-9"):
+    pods = (f"/api/v1/namespaces/default/pods/{name}" for name in ("kept", "daemon"))
+    for path in (*pods, "/api/v1/nodes/worker-9", _DAEMON_SET):
         if found := api.get(path):
             api.delete(path, found["metadata"]["uid"])
 

@@ -89,7 +89,7 @@ class Proxy:
         candidate = self._config.with_suffix(".new")
         candidate.write_text(text)
         checked = subprocess.run(
-            [PROGRAM, "-c", "-q", "-f", str(candidate)], capture_output=True, stdin=subprocess.DEVNULL, timeout=_CHECK_SECONDS
+            [PROGRAM, "-c", "-f", str(candidate)], capture_output=True, stdin=subprocess.DEVNULL, timeout=_CHECK_SECONDS
         )
         if checked.returncode:
             raise Refused(checked.stderr.decode(errors="replace").strip()[-2000:])

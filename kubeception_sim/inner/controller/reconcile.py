@@ -264,11 +264,12 @@ class _Pass:
     def _furnish(self) -> None:
         """Add-ons, and nodes without a machine, once the API inside answers. That they fail is told, and no reason to end."""
         at, nodes = self._master(), self.seen.inside.nodes
-        if at is None or self.seen.inside.problem or not calm(self.cluster, self.at.now()):
+        if at is None or self.seen.inside.problem:
             return
         wanted = {vm.name for vm in self.seen.vms} | self.observed.there
         try:
-            self.at.inside.apply(self.cluster, at, addons.objects(self.cluster, self.seen.vms, self.at.addons_image))
+            if calm(self.cluster, self.at.now()):
+                self.at.inside.apply(self.cluster, at, addons.objects(self.cluster, self.seen.vms, self.at.addons_image))
             for name in sorted(set(nodes) - wanted):
                 self.at.inside.forget(self.cluster, at, name)
             well = (vm.name for vm in self.seen.vms if self.seen.phase(self.cluster, vm) is VmPhase.READY)
